@@ -299,6 +299,36 @@ def test_functions_elsewhere_return_nothing_of_others_to_the_network(vswitch, ki
     assert not any(address.startswith("10.0.0.") for address in sources - {VM})
 
 
+@pytest.mark.parametrize("other", ["mpls", "nsh"])
+@pytest.mark.parametrize("last", [True, False])
+def test_functions_of_two_kinds_at_one_port_are_checked_apart(vswitch, other, last):
+    """What one of them may send behind a header, the other one may not send without."""
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out", "b-in", "b-out", "c-in")
+    secure(fabric, "a")
+    plain = replace(target("a", "h1"), return_macs=(mac("a-out"),))
+    aware = target("c", "h1", encapsulation=other)
+    aware = replace(aware, egress_port=plain.egress_port, egress_mac=plain.egress_mac)
+    behind = () if last else ([target("b", "h1")],)
+    plans = []
+    for number, (name, function, sources) in enumerate(
+        (("pc1", plain, (f"{VM}/32",)), ("pc2", aware, (PAIR,))), 1
+    ):
+        hop = Hop(number, (function,), returned_sources=sources)
+        one = replace(ANY, protocol=17, destination_ports=(number, number))
+        plans.append(chain(hop, *behind, name=name, path_id=number, classifiers=(one,)))
+    fabric.program(*plans)
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    in_pair = "10.0.9.7"
+    allowed = [frame(1, VM, mac("a-out"))]
+    refused = [frame(1, VM, VICTIM_MAC), frame(1, in_pair, mac("a-out"))]
+    refused += [frame(1, in_pair, VICTIM_MAC), frame(2, in_pair, mac("a-out"))]
+    vswitch.send("a-out", *refused, *allowed)
+    (found,) = vswitch.received("dst" if last else "b-in", 1, lambda each: UDP in each)
+    assert (found[IP].src, found.src) == (VM, mac("a-out"))
+    assert not learnt_at(vswitch, VICTIM_MAC)
+
+
 @pytest.mark.parametrize("role", [PortRole.END, PortRole.ROUTER])
 def test_a_function_on_the_network_of_others_sends_for_nobody_behind_a_router(vswitch, role):
     """On a network of their own, members choose addresses, and make ports that say any."""

@@ -78,9 +78,7 @@ def _common_macs(
     return tuple(one for one in some if one in others)
 
 
-def _common(
-    some: tuple[str, ...] | None, others: frozenset[str] | None
-) -> tuple[str, ...] | None:
+def _common(some: tuple[str, ...] | None, others: frozenset[str] | None) -> tuple[str, ...] | None:
     """Return the CIDRs of the addresses that are in both."""
     if some is None or others is None:
         return some if others is None else tuple(sorted(others))

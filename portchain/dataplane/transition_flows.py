@@ -209,9 +209,7 @@ def _within_latest_rights(kept: ChainTransition, latest: ChainPlan | None) -> Ch
     return replace(
         kept,
         plan=kept.plan and within_rights(kept.plan, latest),
-        draining=tuple(
-            replace(one, plan=within_rights(one.plan, latest)) for one in kept.draining
-        ),
+        draining=tuple(replace(one, plan=within_rights(one.plan, latest)) for one in kept.draining),
         leftovers=frozenset(one for one in kept.leftovers if one.key.table != _RETURNED),
     )
 

@@ -49,7 +49,7 @@ _ALL_HOSTS_SECONDS = 20.0
 _TIME_IS_OVER = f"{_ALL_HOSTS_SECONDS:.0f} s are over"
 _HOST_SECONDS = 10.0
 _MOST_AT_ONCE = 5
-"""With so many traces of a project under way, no request begins others: each holds an API worker."""
+"""With so many traces of a project under way, no request begins others: each holds a worker."""
 _WITH_PORTS = (TCP, UDP, SCTP, ICMP, ICMPV6)
 _FIRST_DYNAMIC_PORT, _ECHO_REQUEST, _ECHO_REQUEST_V6 = 49152, 8, 128
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
@@ -115,9 +115,7 @@ def delete_trace(request: Request, trace_id: str) -> None:
     writer.remove(request.session, lookup.find_one(request.context, lookup.TRACE, trace_id))
 
 
-def run_traces(
-    context: Any, drivers: Iterable[PortChainDriver], trace_ids: Iterable[str]
-) -> None:
+def run_traces(context: Any, drivers: Iterable[PortChainDriver], trace_ids: Iterable[str]) -> None:
     """Ask the hosts on packets' ways, one after the other, and record what they say.
 
     Takes at most some ``_ALL_HOSTS_SECONDS``, and some seconds more if a packet is sent. Never

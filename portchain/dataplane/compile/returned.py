@@ -135,9 +135,7 @@ def _macs_to_check(context: PathOnHost, index: int, target: Target) -> tuple[str
     return None if is_checked_by_rejoin else context.path.hops[index].returned_macs
 
 
-def _position(
-    context: PathOnHost, index: int, target: Target, onward: tuple[str, ...]
-) -> int:
+def _position(context: PathOnHost, index: int, target: Target, onward: tuple[str, ...]) -> int:
     """Return the position of packets that are to be checked.
 
     Several chains can end at a function that routes, with packets of the same header. Their flows

@@ -85,9 +85,7 @@ class _Places:
     of_others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def _places(
-    snapshot: ChainSnapshot, *, reverse: bool
-) -> Iterator[tuple[PortPairGroup, _Places]]:
+def _places(snapshot: ChainSnapshot, *, reverse: bool) -> Iterator[tuple[PortPairGroup, _Places]]:
     """Yield each group of a path with where its functions return packets.
 
     An SFC-unaware function that routes returns them to the network of its port. Others return them

@@ -149,7 +149,9 @@ class SpoofingTest(ApiTestCase):
         pairs = {"allowed_address_pairs": [{"ip_address": "10.44.0.0/24"}]}
         assert self.call("PUT", f"/ports/{egress}", {"port": pairs}, **MINE).status_int == 403
         assert self.rows()["portchain_port_chains"] == before["portchain_port_chains"]
-        assert self.call("PUT", f"/ports/{egress}", {"port": pairs}, roles="admin").status_int == 200
+        assert (
+            self.call("PUT", f"/ports/{egress}", {"port": pairs}, roles="admin").status_int == 200
+        )
         chain = self.chain_through_own_group()["id"]
         assert self.returned(chain) == {f"{self.address_of(source)}/32"}
         # When the owner takes that back, hosts hear of it at once.

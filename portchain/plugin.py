@@ -324,10 +324,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_trace_bulk(self, context: Any, traces: Body) -> list[Shown]:
         """Trace several packets, one after the other."""
-        create = _one_by_one(trace_requests.create_trace)
-        ids = self._write(context, create, _bulk_items(traces, lookup.TRACE.name))
-        for trace_id in ids:
-            trace_requests.run_trace(context, self.drivers.all, trace_id)
+        items = _bulk_items(traces, lookup.TRACE.name)
+        ids = self._write(context, trace_requests.create_traces, items)
+        trace_requests.run_traces(context, self.drivers.all, ids)
         return lookup.show_by_id(context, lookup.TRACE, ids)
 
     def create_trace(self, context: Any, trace: Body) -> Shown:

@@ -68,7 +68,7 @@ class World:
             translated = self.mappings.get(function, {}).get("source_ip_prefix")
             found[ident(name)] = Port(
                 ident(name), ident(f"net-{owner}"), owner, mac(name), (address,), "h1",
-                plugged=True, name=name,
+                plugged=True, name=name, network_project_id=owner,
                 address_pairs=(AddressPair(translated, mac(name)),) if translated else (),
             )  # fmt: skip
         return found

@@ -169,6 +169,7 @@ class Port:
     :param port_security: whether Neutron checks that the port sends only from its own addresses.
     :param subnets: CIDRs of the subnets that the port has addresses of. ``network_subnets``: of all
         subnets of its network. ``gateways``: the addresses of their gateways.
+    :param network_project_id: the project that owns the port's network; empty if none does.
     :param being_bound: whether Neutron is about to bind the port, perhaps anew to the same host.
         ``host`` is empty meanwhile.
     :param floating: whether a distributed router translates a floating address for the port, which
@@ -195,6 +196,7 @@ class Port:
     gateways: tuple[str, ...] = ()
     floating: bool = False
     being_bound: bool = False
+    network_project_id: str = ""
 
     @property
     def serves_network(self) -> bool:

@@ -523,6 +523,7 @@ class Priority:
     STRAY_FRAME = 300  # chain frames that no flow expects, and forged ones
     PEER_PROBE = 299  # probes from and to other hosts
     FROM_TUNNEL = 298  # chain frames from any tunnel; below all more specific flows
+    FORGED = 297  # frames with a header, to a function that understands it
 
     # On br-chain, below all others of the table.
     WIRE = 10  # between a port, its network and its gate

@@ -25,7 +25,10 @@ from portchain.dataplane.pipeline import (
     path_position,
 )
 from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.returned_rights import within_rights
 from portchain.dataplane.transition import ChainTransition, Phase
+
+_RETURNED = TABLES["RETURNED"].number
 
 _FIRST_REVISION = 1
 """Revision of a chain's first plan. A host that first hears of a chain at a later revision has
@@ -185,14 +188,30 @@ def compile_fallback(
 ) -> TransitionFlows:
     """Compile the flows of a chain whose latest plan cannot be realised on this host.
 
-    They keep the existing steering. ``compile_bypass_guard`` compiles the flows that drop what
-    would bypass the chain meanwhile.
+    They keep the existing steering, but functions return no more than by the latest plan.
+    ``compile_bypass_guard`` compiles the flows that drop what would bypass the chain meanwhile.
 
     :param applied: the latest plan that the switch has taken; None if there is none.
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
     kept = ChainTransition(applied, draining=state.draining, leftovers=state.leftovers)
-    return compile_transition(kept, local)
+    return compile_transition(_within_latest_rights(kept, state.plan), local)
+
+
+def _within_latest_rights(kept: ChainTransition, latest: ChainPlan | None) -> ChainTransition:
+    """Return what a failed chain goes on with; see ``within_rights``.
+
+    Nothing drains to its end while a chain has failed. What is left from before a restart does not
+    say which sources it accepts.
+    """
+    if latest is None:
+        return kept
+    return replace(
+        kept,
+        plan=kept.plan and within_rights(kept.plan, latest),
+        draining=tuple(replace(one, plan=within_rights(one.plan, latest)) for one in kept.draining),
+        leftovers=frozenset(one for one in kept.leftovers if one.key.table != _RETURNED),
+    )
 
 
 def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:

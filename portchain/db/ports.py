@@ -51,6 +51,7 @@ def _port_query() -> sa.Select[Any]:
         binding.host,
         binding.vif_type,
         network.mtu,
+        network.project_id.label("network_project_id"),
         security.port_security_enabled,
         floating.label("floating"),
         level.level,
@@ -224,6 +225,7 @@ def _port(row: Any, addresses: _Addresses) -> model.Port:
         segment=segment,
         mechanism=mechanism,
         mtu=row.mtu or 0,
+        network_project_id=row.network_project_id or "",
     )
 
 

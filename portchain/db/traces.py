@@ -68,6 +68,20 @@ def is_live_now(session: Any, port_id: str, lifetime: int) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
+def count_running(session: Any, project_id: str, lifetime: int) -> int:
+    """Return how many traces of a project are under way.
+
+    :param lifetime: as for ``is_live_now``, for the same reason.
+    """
+    since = timeutils.utcnow() + datetime.timedelta(seconds=lifetime - _LIVE_SECONDS)
+    table = models.Trace
+    running = table.phase == str(TracePhase.RUNNING)
+    query = sa.select(sa.func.count(table.id)).where(
+        table.project_id == project_id, running, table.expires_at > since
+    )
+    return int(session.scalar(query))
+
+
 @db_api.retry_if_session_inactive()
 def finish(context: Any, trace_id: str, result: TraceResult) -> None:
     """Record what a trace has found out. Does nothing if the trace has been deleted meanwhile."""

@@ -1,7 +1,7 @@
 """Requests that create, update and delete traces, and what happens between: hosts are asked."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -46,21 +46,39 @@ from portchain.rpc.fields import ContractError
 LOG = log.getLogger(__name__)
 
 _ALL_HOSTS_SECONDS = 20.0
+_TIME_IS_OVER = f"{_ALL_HOSTS_SECONDS:.0f} s are over"
 _HOST_SECONDS = 10.0
+_MOST_AT_ONCE = 5
+"""With so many traces of a project under way, no request begins others: each holds a worker."""
 _WITH_PORTS = (TCP, UDP, SCTP, ICMP, ICMPV6)
 _FIRST_DYNAMIC_PORT, _ECHO_REQUEST, _ECHO_REQUEST_V6 = 49152, 8, 128
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
 
 
-def create_trace(request: Request, data: Data) -> str:
-    """Add a trace and return its id. Hosts are not asked yet, see ``run_trace``.
+def create_traces(request: Request, items: Sequence[Data]) -> list[str]:
+    """Add traces and return their ids. Hosts are not asked yet, see ``run_traces``.
+
+    :raises PortNotFound: as ``_create_trace``.
+    :raises Violation: as ``_create_trace``; or too many traces of a project are under way.
+    """
+    projects = {data["project_id"] for data in items}
+    project_lock.acquire(request.session, *projects)
+    lifetime = cfg.CONF[conf.GROUP].trace_lifetime
+    for project_id in projects:
+        running = traces.count_running(request.session, project_id, lifetime)
+        if running >= _MOST_AT_ONCE:
+            reason = f"{running} traces of the project are under way; wait for the end of some"
+            raise rules.Violation("port_id", reason, rules.Kind.CONFLICT)
+    return [_create_trace(request, data) for data in items]
+
+
+def _create_trace(request: Request, data: Data) -> str:
+    """Add a trace and return its id; the project's lock is held.
 
     :raises PortNotFound: the port does not exist, or the caller cannot see it.
     :raises Violation: the port is another project's, or cannot send such a packet; or the trace is
         live, and another live trace of the port is under way.
     """
-    if data["live"]:
-        project_lock.acquire(request.session, data["project_id"])
     load_usable_ports(request, [("port_id", data["port_id"])])
     values = {
         "id": writer.id_of(data),
@@ -97,24 +115,35 @@ def delete_trace(request: Request, trace_id: str) -> None:
     writer.remove(request.session, lookup.find_one(request.context, lookup.TRACE, trace_id))
 
 
-def run_trace(context: Any, drivers: Iterable[PortChainDriver], trace_id: str) -> None:
-    """Ask the hosts on a packet's way, one after the other, and record what they say.
+def run_traces(context: Any, drivers: Iterable[PortChainDriver], trace_ids: Iterable[str]) -> None:
+    """Ask the hosts on packets' ways, one after the other, and record what they say.
 
     Takes at most some ``_ALL_HOSTS_SECONDS``, and some seconds more if a packet is sent. Never
-    raises: the trace is there already.
+    raises: the traces are there already.
 
-    :param context: of the caller, who sees the result.
+    :param context: of the caller, who sees the results.
     :param drivers: all that are configured.
     """
-    admin = context.elevated()
     driver = next((one for one in drivers if isinstance(one, HostDriver)), None)
+    end = time.monotonic() + _ALL_HOSTS_SECONDS
+    for trace_id in trace_ids:
+        _run_trace(context, driver, trace_id, end)
+
+
+def _run_trace(context: Any, driver: HostDriver | None, trace_id: str, end: float) -> None:
+    """Do what ``run_traces`` does, for one trace.
+
+    :param end: when no host is asked any more, in seconds of the monotonic clock.
+    """
+    admin = context.elevated()
     try:
-        followed = _follow(admin, driver, trace_id)
+        followed = _follow(admin, driver, trace_id, end)
         viewer = _viewer(context)
         journey, outcome = followed.journey, followed.journey.outcome
         with db_api.CONTEXT_READER.using(admin) as session:
             steps = trace_view.show_steps(session, journey, followed.header, viewer)
-        if followed.is_live:
+        is_sent = followed.is_live and time.monotonic() < end
+        if is_sent:
             steps, outcome = _send(admin, driver, followed, steps, viewer)
     except Exception:
         LOG.exception("Trace %s failed", trace_id)
@@ -122,9 +151,12 @@ def run_trace(context: Any, drivers: Iterable[PortChainDriver], trace_id: str) -
         failure = traces.TraceResult(model.TracePhase.FAILED, reason=reason)
         traces.finish(admin, trace_id, failure)
         return
-    is_lost = outcome is Outcome.LOST
+    is_unsent = followed.is_live and not is_sent
+    is_lost = is_unsent or outcome is Outcome.LOST
     phase = model.TracePhase.FAILED if is_lost else model.TracePhase.SUCCEEDED
     last = steps[-1]["reason"] if steps else ""
+    if is_unsent:
+        outcome, last = Outcome.LOST, f"{_TIME_IS_OVER}; the packet was not sent"
     traces.finish(admin, trace_id, traces.TraceResult(phase, str(outcome), last, steps))
 
 
@@ -146,7 +178,7 @@ class _Followed:
     places: topology.DatabaseTopology
 
 
-def _follow(context: Any, driver: HostDriver | None, trace_id: str) -> _Followed:
+def _follow(context: Any, driver: HostDriver | None, trace_id: str, end: float) -> _Followed:
     with db_api.CONTEXT_READER.using(context) as session:
         row = session.get(models.Trace, trace_id)
         packet, header, port = _packet_and_header(session, row)
@@ -157,7 +189,7 @@ def _follow(context: Any, driver: HostDriver | None, trace_id: str) -> _Followed
         step = Step(Decision.LOST, "no driver is configured whose hosts can trace packets")
         journey = Journey((("", step),), Outcome.LOST)
     else:
-        journey = follow(port.id, packet, places, _asking(context, driver))
+        journey = follow(port.id, packet, places, _asking(context, driver, end))
     return _Followed(packet, header, journey, is_live and driver is not None, places)
 
 
@@ -182,16 +214,17 @@ def _send(
     return live_traces.add_observation(steps, sending, seen, sees_end=sees_end)
 
 
-def _asking(context: Any, driver: HostDriver) -> Callable[[str, Start, Packet], HostTrace]:
+def _asking(
+    context: Any, driver: HostDriver, end: float
+) -> Callable[[str, Start, Packet], HostTrace]:
     """Return the function that asks hosts, until the time for all of them is over."""
-    end = time.monotonic() + _ALL_HOSTS_SECONDS
 
     def ask(host: str, start: Start, packet: Packet) -> HostTrace:
         seconds = min(_HOST_SECONDS, end - time.monotonic())
         if not host:
             return _answer(Decision.DROPPED, "the port is not bound to a host")
         if seconds <= 0:
-            return _answer(Decision.LOST, f"{_ALL_HOSTS_SECONDS:.0f} s are over")
+            return _answer(Decision.LOST, _TIME_IS_OVER)
         try:
             return driver.trace(context, host, start, packet, seconds)
         except oslo_messaging.MessagingTimeout:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from portchain.dataplane.compile import rate_limits, transport, wiring
+from portchain.dataplane.compile import rate_limits, sfc_aware, transport, wiring
 from portchain.dataplane.compile.classify import (
     classifier_flows,
     coarse_guard_flows,
@@ -161,6 +161,7 @@ def _delivery(context: PathOnHost) -> Iterator[Flow]:
     for index, _, target in _targets_of_hops(context):
         if target.host == context.switch.host:
             yield from local_delivery_flows(context, index, target)
+            yield from sfc_aware.forgery_flows(context, index, target)
 
 
 def _forwarding(context: PathOnHost) -> Iterator[Flow]:

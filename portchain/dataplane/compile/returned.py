@@ -52,7 +52,7 @@ def checked_flows(
     :param onward: the actions for packets that are accepted.
     :returns: the actions that have a packet checked, and the flows that do it.
     """
-    position = _position(context, index, onward)
+    position = _position(context, index, target, onward)
     flows = [*_flows_for_others(context, index, target, egress, position)]
     from_hop: tuple[str, ...] = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
     routes = target.function == function_kinds.L3
@@ -135,13 +135,15 @@ def _macs_to_check(context: PathOnHost, index: int, target: Target) -> tuple[str
     return None if is_checked_by_rejoin else context.path.hops[index].returned_macs
 
 
-def _position(context: PathOnHost, index: int, onward: tuple[str, ...]) -> int:
+def _position(context: PathOnHost, index: int, target: Target, onward: tuple[str, ...]) -> int:
     """Return the position of packets that are to be checked.
 
     Several chains can end at a function that routes, with packets of the same header. Their flows
-    must be the same then: it does not matter to which chain a packet belongs.
+    must be the same then: it does not matter to which chain a packet belongs. Behind a header, the
+    chain is known: a port can have functions of both kinds, and the flows check different things.
     """
-    if set_field(POSITION_DONE, REG_PATH_POSITION) in onward:
+    ends = set_field(POSITION_DONE, REG_PATH_POSITION) in onward
+    if ends and not target.function.encapsulation:
         return POSITION_RETURNED
     branches = context.path.branches and context.path.ends_after(index)
     return context.position(index + 1) | (POSITION_BRANCHING if branches else 0)

@@ -27,6 +27,8 @@ from portchain.dataplane.pipeline import (
 )
 from portchain.dataplane.plan import Target
 
+_TWO_TAGS = ("dl_type=0x8100", "dl_type=0x88a8")  # of which the switch has read the first
+_GROUP_FRAME = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"  # to a broadcast or multicast address
 _NSH = "dl_type=0x894f"
 _NSH_WITH_FRAME = ("nsh_mdtype=1", "nsh_np=3")  # MD type 1, next protocol Ethernet (RFC 8300)
 
@@ -121,3 +123,26 @@ def return_flows(
         actions = (*metered, pop, readdress, *onward)
         yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, *actions, counter=counter)
     yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))
+
+
+def forgery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+    """Yield the flows that keep frames with a header from a function, unless the chain sends them.
+
+    Machines on the network of its ingress port could write the header of any chain, with packets
+    that seem to be of the chain's sources. Not every firewall of Neutron's drops such frames.
+    """
+    if not target.function.encapsulation:
+        return
+    if target.function == function_kinds.NSH_AWARE:
+        headers = [((_NSH,), (_NSH, f"nsh_spi={context.label:#x}"))]
+    else:
+        headers = [
+            (("mpls",), ("mpls", f"mpls_label={function_label(context.label, ethertype)}"))
+            for ethertype in sorted(context.ethertypes)
+        ]
+    to_function = f"dl_dst={target.ingress_mac}"
+    for any_path, this_path in headers:
+        for match in ((*any_path, to_function), (*this_path, _GROUP_FRAME)):
+            yield build_flow("LOCAL_SWITCHING", Priority.FORGED, match)
+    for tags in _TWO_TAGS:
+        yield build_flow("LOCAL_SWITCHING", Priority.FORGED, (tags, to_function))

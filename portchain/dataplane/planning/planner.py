@@ -134,7 +134,7 @@ def _forward(
         ),
         branches=bool(snapshot.successors),
     )
-    return _with_networks(path, ports)
+    return _with_networks(path, snapshot)
 
 
 def _with_ids(
@@ -232,16 +232,21 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
         ),
         reverse=True,
     )
-    return _with_networks(path, snapshot.ports)
+    return _with_networks(path, snapshot)
 
 
-def _with_networks(path: Path, ports: Mapping[str, Port]) -> Path:
+def _with_networks(path: Path, snapshot: ChainSnapshot) -> Path:
     """Mark the functions that return packets without a source MAC address on another network.
 
     Such a function knows the network only by its header: it is where the packets were before it.
+    Where no sender is bound, what a function sends must not continue on its own network either.
     """
+    ports = snapshot.ports
     senders = (*path.sources, *(origin for entry in path.entries for origin in entry.origins))
+    ends = snapshot.destinations if path.reverse else snapshot.sources
+    unbound = (*itertools.chain.from_iterable(ends.values()), *snapshot.senders)
     networks = {ports[sender.port_id].network_id for sender in senders}
+    networks = networks or {ports[one].network_id for one in unbound if one in ports}
     hops = []
     for hop in path.hops:
         targets, returning = (

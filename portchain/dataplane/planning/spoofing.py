@@ -6,8 +6,8 @@ addresses of others (docs/decisions/0045).
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain, product
 
@@ -72,10 +72,21 @@ def returned_sources(
     return found
 
 
-def _places(
-    snapshot: ChainSnapshot, *, reverse: bool
-) -> Iterator[tuple[PortPairGroup, tuple[Port, ...]]]:
-    """Yield each group of a path with a port on each network that its functions return packets to.
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the functions of a group return packets.
+
+    :param ports: a port on each network that they return packets to.
+    :param of_others: id of each network of another project on which packets leave the chain there
+        -> the CIDRs that the ports from which they continue may send from.
+    """
+
+    ports: tuple[Port, ...]
+    of_others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _places(snapshot: ChainSnapshot, *, reverse: bool) -> Iterator[tuple[PortPairGroup, _Places]]:
+    """Yield each group of a path with where its functions return packets.
 
     An SFC-unaware function that routes returns them to the network of its port. Others return them
     to where they were before: the network of a source, or of the last function that routes.
@@ -86,11 +97,43 @@ def _places(
         moving = (pair for pair in group.port_pairs if pair.id not in aware)
         return _routing_ports(replace(group, port_pairs=tuple(moving)), reverse=reverse)
 
+    last = _last_groups(snapshot.chain, reverse=reverse)
     for group, before in _origins(snapshot, find_moving, reverse=reverse):
-        all_move = len(find_moving(group)) == len(group.port_pairs)
+        moving = find_moving(group)
+        kept = [] if len(moving) == len(group.port_pairs) else before
         returning = _known(snapshot, _returning_ports(group, reverse=reverse))
-        ports = (*returning, *(() if all_move else before))
-        yield group, tuple({port.network_id: port for port in ports}.values())
+        ports = {port.network_id: port for port in (*returning, *kept)}
+        leaving = (*_known(snapshot, moving), *kept) if group.id in last else ()
+        yield group, _Places(tuple(ports.values()), _allowed_by_others(snapshot.chain, leaving))
+
+
+def _last_groups(chain: PortChain, *, reverse: bool) -> set[str]:
+    """Return the ids of the groups behind which packets can leave a chain.
+
+    Packets skip groups that fail open, so there are several.
+    """
+    found: set[str] = set()
+    for group in chain.port_pair_groups if reverse else reversed(chain.port_pair_groups):
+        if not group.tap_enabled:
+            found.add(group.id)
+            if group.failure_mode is FailureMode.CLOSED:
+                break
+    return found
+
+
+def _allowed_by_others(chain: PortChain, leaving: Iterable[Port]) -> dict[str, tuple[str, ...]]:
+    """Return ``_Places.of_others``.
+
+    What functions of a network's owner return there is this owner's choice, too.
+
+    :param leaving: the ports from which packets continue that leave the chain.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for port in leaving:
+        if port.network_project_id not in {chain.project_id, port.project_id} - {""}:
+            allowed, before = may_send_from(port), found.get(port.network_id)
+            found[port.network_id] = allowed if before is None else tuple(_common(before, allowed))
+    return found
 
 
 def _origins(
@@ -149,6 +192,7 @@ def check_senders(snapshot: ChainSnapshot) -> None:
     :raises Violation: a sender has one, or a router sends from no other; its packets would be lost.
     """
     _check_routers(snapshot)
+    _check_others_networks(snapshot)
     for reverse in (False, True) if snapshot.chain.symmetric else (False,):
         senders = [one for one in _senders(snapshot, reverse=reverse) if not one.routes]
         groups = [
@@ -156,7 +200,7 @@ def check_senders(snapshot: ChainSnapshot) -> None:
         ]
         for (group, places), sender in product(groups, senders):
             fixed = list(map(_as_prefix, sender.fixed_ips))
-            if _left(fixed, sender, places) == fixed:
+            if _left(fixed, sender, places.ports) == fixed:
                 continue
             project = snapshot.chain.project_id
             raise Violation(
@@ -206,20 +250,97 @@ def _groups_before_translation(chain: PortChain, *, reverse: bool) -> Iterator[P
             yield group
 
 
-def _seen_from(places: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
+def _check_others_networks(snapshot: ChainSnapshot) -> None:
+    """Check that what senders send may leave the chain on networks of other projects.
+
+    :raises Violation: Neutron does not let the ports there send with a sender's addresses.
+    """
+    chain = snapshot.chain
+    versions = {4 if one.ethertype == "IPv4" else 6 for one in chain.flow_classifiers}
+    for reverse in (False, True) if chain.symmetric else (False,):
+        senders = _senders(snapshot, reverse=reverse)
+        for group, places in _places(snapshot, reverse=reverse):
+            is_translated = not reverse and _is_translated(snapshot, group)
+            if group.tap_enabled or not places.of_others or is_translated:
+                continue
+            for sender in senders:
+                sent = [one for one in _sent(snapshot, sender, reverse=reverse)
+                        if _network(one).version in versions]  # fmt: skip
+                left = _left(sent, sender, places.ports) if sender.routes else sent
+                allowed = [*_allowed(left, sender, places.of_others)]
+                if not allowed if sender.routes else allowed != sent:
+                    raise Violation("port_pair_groups", _why_others(snapshot, sender, group))
+
+
+def _is_translated(snapshot: ChainSnapshot, group: PortPairGroup) -> bool:
+    """Tell whether packets have other source addresses behind a group than they were sent with."""
+    groups = snapshot.chain.port_pair_groups
+    before = (one for each in snapshot.ancestors for one in each.port_pair_groups)
+    passed = (*before, *groups[: groups.index(group) + 1])
+    return any("source_ip_prefix" in one.egress_n_tuple for one in passed)
+
+
+def _sent(snapshot: ChainSnapshot, sender: Port, *, reverse: bool) -> tuple[str, ...]:
+    """Return the CIDRs of addresses that a chain takes a sender's packets with.
+
+    These are the addresses of the port. What is behind a router, classifiers say.
+    """
+    if not sender.routes:
+        return tuple(map(_as_prefix, sender.fixed_ips))
+    ends = snapshot.destinations if reverse else snapshot.sources
+    prefixes = [
+        one.destination_prefix if reverse else one.source_prefix
+        for one in snapshot.chain.flow_classifiers
+        if sender.id in ends.get(one.id, ())
+    ]
+    named = tuple(str(ipaddress.ip_network(one, strict=False)) for one in prefixes if one)
+    return named if named and len(named) == len(prefixes) else ANYWHERE
+
+
+def _why_others(snapshot: ChainSnapshot, sender: Port, group: PortPairGroup) -> str:
+    project = snapshot.chain.project_id
+    return (
+        f"packets of {label_for(project, sender)} would leave the chain behind "
+        f"{label_for(project, group)} on a network of another project, which the port is not on. "
+        "There, Neutron does not let the ports from which they continue send with its addresses. "
+        "Put the functions of the last group on the network of the port or on one of your own, "
+        "let them translate source addresses to their own, or have the owner of the network add "
+        "the addresses to allowed_address_pairs of their ports"
+    )
+
+
+def _seen_from(places: _Places, senders: Iterable[Port]) -> Iterator[str]:
     """Yield the CIDRs that senders may send from where functions return their packets.
 
     Users may give machines on networks of their own any address, and make routers there. On another
-    network, that address may be another machine's (docs/decisions/0045).
-
-    :param places: a port on each network that functions return the packets to.
+    network, that address may be another machine's (docs/decisions/0045). On a network of another
+    project, any address that its owner has not allowed may be somebody's behind a router
+    (docs/decisions/0084).
     """
     for sender in senders:
-        yield from _left(may_send_from(sender), sender, places)
+        left = _left(may_send_from(sender), sender, places.ports)
         if sender.routes:
             own = may_send_from(replace(sender, role=PortRole.END, port_security=True))
-            elsewhere = [one for one in places if one.network_id != sender.network_id]
-            yield from _left(own, sender, elsewhere)
+            elsewhere = [one for one in places.ports if one.network_id != sender.network_id]
+            left += _left(own, sender, elsewhere)
+        yield from _allowed(left, sender, places.of_others)
+
+
+def _allowed(
+    cidrs: Iterable[str], sender: Port, of_others: Mapping[str, tuple[str, ...]]
+) -> Iterable[str]:
+    """Return what a sender may send from of some CIDRs where packets leave the chain."""
+    for network_id, allowed in of_others.items():
+        if network_id != sender.network_id:
+            cidrs = [*_common(cidrs, allowed)]
+    return cidrs
+
+
+def _common(some: Iterable[str], others: Sequence[str]) -> Iterator[str]:
+    """Yield CIDRs of the addresses that are in two lists of CIDRs."""
+    for one, other in product(map(_network, some), map(_network, others)):
+        if one.overlaps(other):
+            yield str(max(one, other, key=lambda each: each.prefixlen))
 
 
 def _left(cidrs: Iterable[str], sender: Port, places: Iterable[Port]) -> list[str]:

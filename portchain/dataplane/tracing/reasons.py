@@ -37,6 +37,7 @@ _RETURNS = {
     Priority.HOLD_RETURNED_FRAGMENT: FRAGMENTS,
     Priority.STRAY_FRAME: "no flow of this host expects this chain frame or header: its plan of "
     "the chain differs from the sender's, or the function has returned a wrong header",
+    Priority.FORGED: "a function that understands headers gets them from its chains only",
     Priority.OTHER_FROM_L2_FUNCTION: "a function that bridges has sent it, and no chain expects it "
     "from there",
     Priority.RETURN: "two chains claim what the function returns with this header",

@@ -201,6 +201,16 @@ class HostDriver(PortChainDriver):
         if failures:
             raise ChainsFailed(failures)
 
+    def freeze_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Notify the hosts of a chain that would be refused now, if they are this driver's.
+
+        What such a plan cannot carry is dropped. An earlier plan would let functions send with
+        addresses that are others' by now.
+        """
+        bound = [port for port in snapshot.ports.values() if port.host]
+        if bound and all(map(self.claims, bound)):
+            HostDriver._refresh(self, context, [snapshot])
+
     def _refresh(
         self, context: Any, snapshots: Sequence[ChainSnapshot], *, quiet: bool = False
     ) -> None:

@@ -43,19 +43,20 @@ class Plans:
 
 
 def within_limits(plans: Plans, most: int) -> Plans:
-    """Return plans without those that are too large, which become failures.
+    """Return plans of which those that are too large are failures, too.
+
+    Hosts get them all the same. They go on by the plan that fits, but must know what functions may
+    not return any more.
 
     :param most: flows of a chain on a host; 0 for any number.
     """
-    fitting, failures = list[Planned](), dict(plans.failures)
+    failures = dict(plans.failures)
     for one in plans.planned:
         try:
             limits.check_size_of_plan(one.plan, most)
         except Violation as refusal:
             failures[one.plan.id] = refusal
-        else:
-            fitting.append(one)
-    return replace(plans, planned=fitting, failures=failures)
+    return replace(plans, failures=failures)
 
 
 class ChainPlanner:

@@ -7,7 +7,7 @@ from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
 from portchain.dataplane.compile.context import UnsupportedPlanError
@@ -253,6 +253,38 @@ def test_other_ports_cannot_inject_packets(fabric, vswitch, encapsulation):
         vswitch.send(port, ANSWERS[encapsulation](frame, "a"))
     vswitch.send("a-out", ANSWERS[encapsulation](frame, "a"))
     assert len(received(vswitch, "b-in", 0x0800)) == 1
+
+
+TAGS = {"none": (), "priority": (0,), "two": (0, 0)}
+
+
+@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
+@pytest.mark.parametrize("firewall", [Firewall.OPENVSWITCH, Firewall.ELSEWHERE])
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_functions_get_headers_from_the_chain_only(vswitch, encapsulation, firewall, tags):
+    """What a function returns with a chain's header counts as a packet of the chain's sources.
+
+    Another machine on the network of its ingress port could have written header and packet.
+    """
+    fabric = Fabric(vswitch, firewall)
+    fabric.plug("h1", "vm", "dst", "other", "a-in", "a-out")
+    fabric.program(chain([aware("a", "h1", encapsulation)], **BOTH_FAMILIES))
+    vswitch.send("a-in", Ether(src=mac("a-in"), dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.30"))
+    vswitch.send("vm", tcp(), tcp6())
+    ethertype = MPLS_TYPE if encapsulation == "mpls" else NSH_TYPE
+    real = received(vswitch, "a-in", ethertype, 2)
+    for to in (mac("a-in"), "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"):
+        for frame in real if to == mac("a-in") or len(tags) < 2 else ():
+            forged = Ether(src=mac("other"), dst=to)
+            for tag in tags:
+                forged /= Dot1Q(vlan=tag)
+            forged.lastlayer().type = ethertype
+            vswitch.send("other", forged / frame.payload)
+    own = Ether(src=mac("other"), dst=mac("a-in"), type=0x88B5) / b"own traffic"
+    vswitch.send("other", own)
+    vswitch.received("a-in", 1, lambda frame: bytes(frame) == bytes(own))
+    found = [frame for frame in vswitch.received("a-in", 0) if frame.src == mac("other")]
+    assert list(map(bytes, found)) == [bytes(own)]
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])

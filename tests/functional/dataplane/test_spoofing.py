@@ -29,6 +29,7 @@ from portchain.core.model import (
     PortChain,
     PortPair,
     PortPairGroup,
+    PortRole,
 )
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall
@@ -296,6 +297,65 @@ def test_functions_elsewhere_return_nothing_of_others_to_the_network(vswitch, ki
     sources = {each[IP].src for each in arrived}
     assert VM in sources
     assert not any(address.startswith("10.0.0.") for address in sources - {VM})
+
+
+@pytest.mark.parametrize("other", ["mpls", "nsh"])
+@pytest.mark.parametrize("last", [True, False])
+def test_functions_of_two_kinds_at_one_port_are_checked_apart(vswitch, other, last):
+    """What one of them may send behind a header, the other one may not send without."""
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out", "b-in", "b-out", "c-in")
+    secure(fabric, "a")
+    plain = replace(target("a", "h1"), return_macs=(mac("a-out"),))
+    aware = target("c", "h1", encapsulation=other)
+    aware = replace(aware, egress_port=plain.egress_port, egress_mac=plain.egress_mac)
+    behind = () if last else ([target("b", "h1")],)
+    plans = []
+    for number, (name, function, sources) in enumerate(
+        (("pc1", plain, (f"{VM}/32",)), ("pc2", aware, (PAIR,))), 1
+    ):
+        hop = Hop(number, (function,), returned_sources=sources)
+        one = replace(ANY, protocol=17, destination_ports=(number, number))
+        plans.append(chain(hop, *behind, name=name, path_id=number, classifiers=(one,)))
+    fabric.program(*plans)
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    in_pair = "10.0.9.7"
+    allowed = [frame(1, VM, mac("a-out"))]
+    refused = [frame(1, VM, VICTIM_MAC), frame(1, in_pair, mac("a-out"))]
+    refused += [frame(1, in_pair, VICTIM_MAC), frame(2, in_pair, mac("a-out"))]
+    vswitch.send("a-out", *refused, *allowed)
+    (found,) = vswitch.received("dst" if last else "b-in", 1, lambda each: UDP in each)
+    assert (found[IP].src, found.src) == (VM, mac("a-out"))
+    assert not learnt_at(vswitch, VICTIM_MAC)
+
+
+@pytest.mark.parametrize("role", [PortRole.END, PortRole.ROUTER])
+def test_a_function_on_the_network_of_others_sends_for_nobody_behind_a_router(vswitch, role):
+    """On a network of their own, members choose addresses, and make ports that say any."""
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    secure(fabric, "a")
+    vm = Port(
+        ident("vm"), "mine", "alice", VM_MAC, ("10.44.0.10",), "h1", plugged=True, role=role,
+        network_project_id="alice", network_subnets=("10.44.0.0/24",), port_security=False,
+    )  # fmt: skip
+    shared = {"network_project_id": "bob", "network_subnets": ("10.0.0.0/24",)}
+    ends = [
+        Port(ident(name), "net", "alice", mac(name), (OWN,), "h1", plugged=True, **shared)
+        for name in ("a-in", "a-out")
+    ]
+    group = PortPairGroup("a", "alice", 1, (PortPair("a", "alice", *(one.id for one in ends)),))
+    one = PortChain("pc", "alice", 1, (group,), (FlowClassifier("fc", "alice"),))
+    ports = {each.id: each for each in (vm, *ends)}
+    snapshot = ChainSnapshot(one, ports, {"fc": (vm.id,)})
+    fabric.program(plan_chain(snapshot, TUNNEL_IPS).plan)
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    frames = [
+        frame(number, address, mac("a-out"))
+        for number, address in enumerate((*VICTIMS, "10.99.0.5", "10.44.0.10", OWN), 1)
+    ]
+    vswitch.send("a-out", *frames)
+    assert numbers_at(vswitch, "dst", 1) == [len(frames)]
 
 
 VM6, VICTIM6 = "2001:db8::10", "2001:db8::1"

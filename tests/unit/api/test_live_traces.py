@@ -9,6 +9,7 @@ from portchain.dataplane.tracing.live import Direction, Spot
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import Decision, Exit, HostTrace, Reach, Step
 from portchain.db import models
+from portchain.requests import traces as trace_requests
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.live import HostFailedError, LiveClient
 from portchain.rpc.live_codec import WatchRequest
@@ -195,6 +196,13 @@ class LiveTraceTest(ApiTestCase):
         assert {step["seen"] for step in made["steps"]} == {""}
         ((_, _, seconds),) = self.asked
         assert seconds == 0
+
+    def test_a_packet_is_not_sent_when_the_time_is_over(self) -> None:
+        self.predict()
+        with mock.patch.object(trace_requests, "_ALL_HOSTS_SECONDS", 0):
+            made = self.trace()
+        assert (made["phase"], made["outcome"], self.sent) == ("FAILED", "LOST", [])
+        assert made["reason"] == "20 s are over; the packet was not sent"
 
     def test_functions_of_other_projects_are_hidden(self) -> None:
         self.call("PUT", f"/networks/{self.net}", {"network": {"shared": True}}, roles="admin")

@@ -14,6 +14,7 @@ from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.reasons import NO_CLASSIFIER
 from portchain.dataplane.tracing.steps import Decision, Exit, HostTrace, Reach, Start, Step
 from portchain.db import models
+from portchain.requests import traces as trace_requests
 from portchain.rpc.agent import AgentClient
 from tests.unit.api.base import HOST, OTHER_PROJECT, ApiTestCase
 
@@ -207,6 +208,37 @@ class TraceTest(ApiTestCase):
             wanted = {"port_id": self.source, "destination_ip_address": "10.0.0.20"}
             error = self.create("trace", expect=400, **(wanted | attributes))
             assert words in error["message"], error
+
+    def test_traces_of_one_request_share_the_time_for_hosts(self) -> None:
+        """Otherwise one request would hold an API worker for minutes."""
+        item = {"port_id": self.source, "destination_ip_address": "10.0.0.20"}
+        self.answers = [self.delivered(self.destination)]
+        now = iter([100.0, 100.0, 119.0, 121.0, 130.0])
+        with mock.patch.object(trace_requests.time, "monotonic", lambda: next(now, 200.0)):
+            made = self.call("POST", "/sfc/traces", {"traces": [item] * 2}).json["traces"]
+        assert [one["phase"] for one in made] == ["SUCCEEDED", "FAILED"]
+        assert "20 s are over" in made[1]["reason"]
+        assert len(self.asked) == 1
+
+    def test_a_project_has_few_traces_under_way(self) -> None:
+        seen: list[int] = []
+
+        def answer(*_: Any) -> HostTrace:
+            if len(seen) < 10:
+                seen.append(len(seen))
+                wanted = {"port_id": self.source, "destination_ip_address": "10.0.0.20"}
+                answered = self.call("POST", "/sfc/traces", {"trace": wanted})
+                if answered.status_int != 201:
+                    error = answered.json["NeutronError"]["message"]
+                    assert answered.status_int == 409, error
+                    assert "5 traces of the project are under way" in error
+            return self.delivered(self.destination)
+
+        with mock.patch.object(AgentClient, "trace", answer):
+            self.trace()
+        assert len(seen) == 5
+        self.answers = [self.delivered(self.destination)]
+        self.trace()
 
     def test_traces_expire(self) -> None:
         self.answers = [self.delivered(self.destination)]

@@ -711,6 +711,7 @@ UNSUPPORTED = chain(Hop(1, (A,), lb_fields=("ip_ttl",)))
 def test_a_plan_that_this_host_does_not_support_is_replaced_by_one_that_it_has_applied():
     """What drains goes on to drain, and what a plan that failed before lets by stays dropped."""
     leftover = make_flow(Bridge.INT, 0, 312, ["in_port=99"], [])
+    accepts = make_flow(Bridge.INT, 148, 10, ["in_port=99"], ["NORMAL"])
     drains = (DrainingPlan(chain([A], [B]), 9),)
     state = ChainTransition(UNSUPPORTED, draining=drains, leftovers=frozenset({leftover}))
     with pytest.raises(UnsupportedPlanError):
@@ -720,6 +721,8 @@ def test_a_plan_that_this_host_does_not_support_is_replaced_by_one_that_it_has_a
     assert kept.flows == compile_chain(OLD, LOCAL_A).flows
     assert leftover in kept.draining
     assert len(kept.draining) > 1
+    before = replace(state, leftovers=frozenset({leftover, accepts}))
+    assert transition_flows.compile_fallback(before, OLD, LOCAL_A) == kept, "others' addresses"
     assert transition_flows.compile_fallback(state, None, LOCAL_A).flows == frozenset()
     guard = compile_bypass_guard(UNSUPPORTED, LOCAL_A).flows
     prepared = ChainTransition(OLD, Phase.PREPARED, UNSUPPORTED)

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from portchain import conf
 from portchain.core.model import ChainSnapshot, HostReport
+from portchain.core.rules import Kind, Violation
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning import limits
@@ -345,7 +346,8 @@ class OvsDriverTest(ApiTestCase):
         )["id"]
         return {"port_pair_groups": [self.group_id], "flow_classifiers": [wide]}
 
-    def test_a_chain_that_has_become_too_large_keeps_its_plan(self) -> None:
+    def test_hosts_hear_of_a_chain_that_has_become_too_large(self) -> None:
+        """They go on by the plan that fits, and drop what functions may not return any more."""
         chain = self.create("port_chain", **self.with_many_flows())["id"]
         self.sent()
         cfg.CONF.set_override("max_chain_flows", 20, conf.GROUP)
@@ -355,10 +357,42 @@ class OvsDriverTest(ApiTestCase):
         assert status == "ERROR"
         assert reason.startswith("the chain would need at least ")
         assert "at most 20 are allowed" in reason
-        assert self.sent() == {}
+        assert self.sent().keys() == {FIRST, SECOND}
         cfg.CONF.clear_override("max_chain_flows", conf.GROUP)
         self.weigh(3)
         assert self.sent().keys() == {FIRST, SECOND}
+
+    def test_hosts_hear_of_a_chain_that_would_be_refused_now(self) -> None:
+        """Its owner could bring that about, to keep the addresses of ports that are deleted."""
+        port = self.port(self.net, "gone", ip="10.0.0.71")
+        self.bind(port, FIRST)
+        classifier = self.create("flow_classifier", protocol="udp", source_ip_prefix="10.0.0.0/24")
+        chain = self.create(
+            "port_chain",
+            port_pair_groups=[self.group_id],
+            flow_classifiers=[classifier["id"]],
+            chain_parameters={"symmetric": True},
+        )["id"]
+        assert "10.0.0.71/32" in self.returned_by(chain)
+        refused = Violation("flow_classifiers", "not any more", Kind.UNSUPPORTED)
+        with mock.patch.object(limits, "check_chain", side_effect=refused):
+            assert self.call("DELETE", f"/ports/{port}").status_int == 204
+            assert self.status(chain) == ("ERROR", "not any more")
+            assert "10.0.0.71/32" not in self.returned_by(chain)
+            for prepared in (True, False):
+                self.confirm(chain, FIRST, SECOND, prepared=prepared)
+            self.sent()
+            self.plugin.drivers.repair_port_chain(self.context, [chain])
+            assert self.status(chain) == ("ERROR", "not any more")
+            assert self.sent() == {}, "nothing has changed since"
+        self.plugin.drivers.repair_port_chain(self.context, [chain])
+        assert self.status(chain)[0] == "ACTIVE"
+
+    def returned_by(self, chain: str) -> set[str]:
+        """Return what the functions may return by the plan that their host was sent last."""
+        plans = [one for update in self.sent()[SECOND] for one in self.chains_in([update])]
+        (path, *_) = next(one for one in reversed(plans) if one.id == chain).paths
+        return {cidr for hop in path.hops for cidr in hop.returned_sources or ()}
 
     def weigh(self, weight: int) -> None:
         """Change the weight of the group's pair."""

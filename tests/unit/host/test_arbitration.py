@@ -93,6 +93,31 @@ def test_bypass_guard_drops_traffic_of_unsupported_plan(memory, reconciler, repo
     assert memory.holds_exactly(plan(1, 2)), "existing steering is kept"
 
 
+def test_by_a_plan_of_before_functions_return_no_more_than_by_the_latest(memory, reconciler):
+    """An owner of a chain could make its plans fail, to keep addresses that are others' by now."""
+    before, after = ("10.0.0.10/32", "10.0.0.11/32", "10.0.9.0/24"), ("10.0.0.10/32", "10.0.9.7/32")
+    one = returning(chain([target("a", "h1")]), before)
+    reconciler.synchronise(PlanUpdate((one,)))
+    for latest, expected in ((after, after), (None, before)):  # an older server does not say
+        reconciler.update(PlanUpdate((returning(unsupported(one), latest),)))
+        let_time_pass(reconciler)
+        checks, wanted = (
+            {flow for flow in flows if flow.key.table == TABLES["RETURNED"].number}
+            for flows in (
+                memory.flows.values(),
+                compile_chain(returning(one, expected), memory.local).flows,
+            )
+        )
+        assert checks == wanted != set()
+
+
+def returning(plan, sources):
+    """Return a plan with what its functions may return."""
+    (path,) = plan.paths
+    hops = tuple(replace(hop, returned_sources=sources) for hop in path.hops)
+    return replace(plan, paths=(replace(path, hops=hops),))
+
+
 def test_traffic_of_conflicting_later_chain_is_dropped(memory, reconciler, reports):
     one = chain([target("a", "h1")], [target("b", "h1")], name="pc1", path_id=1)
     elsewhere = (source("vm2"),)

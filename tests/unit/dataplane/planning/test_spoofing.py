@@ -29,7 +29,8 @@ LINK_LOCAL = "fe80::200:5eff:fe00:10a/128"
 
 
 def port(name: str, *addresses: str, **changes: Any) -> Port:
-    return replace(Port(name, "net", "alice", mac(name), addresses, "h1", plugged=True), **changes)
+    made = Port(name, "net", "alice", mac(name), addresses, "h1", plugged=True)
+    return replace(made, **{"network_project_id": "alice"} | changes)
 
 
 PORTS = {
@@ -428,6 +429,116 @@ def allowed(found: tuple[str, ...] | None, address: str) -> bool:
     return any(ip_address(address) in ip_network(cidr) for cidr in found or ())
 
 
+OF_BOB = {"network_id": "shared", "network_project_id": "bob"} | HERE
+VM_ELSEWHERE = port("vm", "10.44.0.10", network_id="mine", network_subnets=("10.44.0.0/24",))
+UNSECURED = replace(VM_ELSEWHERE, port_security=False)
+VM_ROUTER = replace(VM_ELSEWHERE, role=PortRole.ROUTER)
+OF_OWNER = OF_BOB | {"project_id": "bob"}
+LAST = replace(AFTER, id="last", port_pairs=(PortPair("pp3", "alice", "out", "out2"),))
+TO_44 = (AddressPair("10.44.0.0/24", mac("out")),)
+LETS_PASS = replace(GROUP, id="opens", failure_mode=FailureMode.OPEN)
+TRANSLATES = replace(GROUP, egress_n_tuple={"source_ip_prefix": "10.0.0.31/32"})
+
+
+@pytest.mark.parametrize(
+    ("sender", "groups", "ends", "passing", "is_accepted"),
+    [
+        (UNSECURED, (GROUP,), OF_BOB, (), False),
+        (VM_ELSEWHERE, (GROUP,), OF_BOB, (), False),
+        (VM_ROUTER, (GROUP,), OF_BOB, (), False),
+        # The owner of the network lets the port send from there, or it is the owner's function.
+        (UNSECURED, (GROUP,), OF_BOB | {"address_pairs": TO_44}, ("10.44.0.10",), True),
+        (VM_ROUTER, (GROUP,), OF_BOB | {"address_pairs": TO_44}, ("10.44.0.10",), True),
+        (UNSECURED, (GROUP,), OF_BOB | {"port_security": False}, ("10.44.0.10", "8.8.8.8"), True),
+        (UNSECURED, (GROUP,), OF_OWNER, ("10.44.0.10", "8.8.8.8"), True),
+        # A network of nobody is none of the member's; one of the member's own is.
+        (UNSECURED, (GROUP,), OF_BOB | {"network_project_id": ""}, (), False),
+        (UNSECURED, (GROUP,), HERE, ("10.44.0.10", "8.8.8.8"), True),
+        # Translated, packets have an address of the function.
+        (VM_ELSEWHERE, (TRANSLATES,), OF_BOB, ("10.0.0.31",), True),
+        # Only what leaves the chain counts: these packets go on to a network of the member's.
+        (UNSECURED, (GROUP, LAST), OF_BOB, ("10.44.0.10", "8.8.8.8"), True),
+        (UNSECURED, (LETS_PASS, replace(AFTER, tap_enabled=True)), OF_BOB, (), False),
+        (UNSECURED, (GROUP, replace(LAST, failure_mode=FailureMode.OPEN)), OF_BOB, (), False),
+    ],
+)
+def test_on_the_network_of_another_project_addresses_count_that_its_owner_allows(
+    sender: Port,
+    groups: tuple[PortPairGroup, ...],
+    ends: dict[str, Any],
+    passing: tuple[str, ...],
+    is_accepted: bool,
+) -> None:
+    """A member turns port security off, makes routers and chooses addresses on their own network.
+
+    Elsewhere, these would be the addresses of machines behind routers.
+    """
+    functions = [port(name, f"10.0.0.3{n}", **ends) for n, name in enumerate(("in", "out"))]
+    made = snapshot(*groups, ports=[sender, *functions, port("out2", "10.66.0.2", network_id="m")])
+    found = spoofing.returned_sources(made)[0]
+    for address in ("10.44.0.10", "8.8.8.8", "10.0.0.31"):
+        assert allowed(found, address) is (address in passing), address
+    if is_accepted:
+        spoofing.check_senders(made)
+        return
+    with pytest.raises(rules.Violation, match="on a network of another project") as refused:
+        limits.check_chain(made)
+    assert refused.value.attribute == "port_pair_groups"
+    assert "allowed_address_pairs" in refused.value.rule
+
+
+def test_functions_that_keep_headers_return_to_the_network_of_the_source() -> None:
+    """Wherever they are themselves, the network of another project included."""
+    functions = [port(name, f"10.0.0.3{n}", **OF_BOB) for n, name in enumerate(("in", "out"))]
+    for kind in KEEPING:
+        group = replace(GROUP, port_pairs=(replace(FUNCTION, **kind),))
+        made = snapshot(group, ports=[UNSECURED, *functions])
+        limits.check_chain(made)
+        assert allowed(spoofing.returned_sources(made)[0], "8.8.8.8")
+        beside = replace(made, sources={"fc": ("vm", "server")})
+        on_shared = {"server": port("server", "10.0.0.20", **OF_BOB)}
+        beside = replace(beside, ports=beside.ports | on_shared)
+        assert not allowed(spoofing.returned_sources(beside)[0], "8.8.8.8")
+        with pytest.raises(rules.Violation, match="on a network of another project"):
+            limits.check_chain(beside)
+
+
+@pytest.mark.parametrize("host", ["h1", ""])
+def test_a_function_elsewhere_does_not_continue_on_its_own_network(host: str) -> None:
+    """Not even while no source is bound."""
+    functions = [port(name, f"10.0.0.3{n}", **OF_BOB) for n, name in enumerate(("in", "out"))]
+    group = replace(GROUP, port_pairs=(replace(FUNCTION, correlation="mpls"),))
+    made = snapshot(group, ports=[replace(UNSECURED, host=host), *functions])
+    (target,) = plan_chain(made, TUNNEL_IPS).plan.paths[0].hops[0].targets
+    assert target.off_network
+    following = replace(made, sources={"fc": ()}, senders=("vm",))
+    (target,) = plan_chain(following, TUNNEL_IPS).plan.paths[0].hops[0].targets
+    assert target.off_network
+
+
+def test_replies_leave_where_requests_come_from() -> None:
+    ends = [port("in", "10.0.0.30", **OF_BOB), port("out", "10.44.0.31", network_id="mine")]
+    server = replace(UNSECURED, id="server")
+    made = snapshot(GROUP, ports=[*ends, server, port("vm", "10.0.0.10", **OF_BOB)], symmetric=True)
+    assert not allowed(spoofing.returned_sources(made, reverse=True)[0], "8.8.8.8")
+    with pytest.raises(rules.Violation, match="port server would leave the chain behind"):
+        spoofing.check_senders(made)
+    spoofing.check_senders(replace(made, chain=replace(made.chain, symmetric=False)))
+
+
+def test_only_addresses_of_the_version_that_a_chain_takes_must_be_allowed() -> None:
+    functions = [
+        port(name, f"10.0.0.3{n}", **OF_BOB | {"address_pairs": TO_44})
+        for n, name in enumerate(("in", "out"))
+    ]
+    vm = replace(VM_ELSEWHERE, fixed_ips=("10.44.0.10", "2001:db8:44::10"))
+    made = snapshot(GROUP, ports=[vm, *functions])
+    spoofing.check_senders(made)
+    six = (replace(CLASSIFIER, ethertype="IPv6"),)
+    with pytest.raises(rules.Violation, match="on a network of another project"):
+        spoofing.check_senders(replace(made, chain=replace(made.chain, flow_classifiers=six)))
+
+
 BESIDE = {"network_id": "mine", "network_subnets": ("10.44.0.0/24",), "port_security": False}
 KEEPING = [
     {"correlation": "mpls"},
@@ -467,16 +578,36 @@ def test_what_continues_on_another_network_has_no_address_of_a_machine_there(
     assert allowed(found, "10.0.0.10")
 
 
+OTHERS = 2
+"""Number of the network that another project owns and shares; members own those before it."""
+
+
 def random_port(name: str, network: int, draw: random.Random) -> Port:
-    """Return a port on network ``n<number>``, on which members may do as they like."""
+    """Return a port on network ``n<number>``; on their own ones, members may do as they like."""
+    is_others = network == OTHERS
+    address = f"10.{network}.0.{draw.randrange(10, 20)}"
+    pairs = [AddressPair(one, mac(name)) for one in REMOTE if draw.random() < 0.1]
     return port(
         name,
-        f"10.{network}.0.{draw.randrange(10, 20)}",
+        *draw.choice([[address], [address], [address, draw.choice(REMOTE)[:-3]]][: 3 - is_others]),
         network_id=f"n{network}",
         network_subnets=(f"10.{network}.0.0/24",),
-        port_security=draw.random() < 0.5,
+        network_project_id="bob" if is_others else "alice",
+        project_id=draw.choice(["alice", "alice", "bob"]) if is_others else "alice",
+        port_security=draw.random() < (0.9 if is_others else 0.5),
+        address_pairs=tuple(pairs),
         role=draw.choice([PortRole.END, PortRole.END, PortRole.ROUTER]),
     )
+
+
+REMOTE = ("192.0.2.1/32", "10.0.0.200/32", "10.99.0.5/32")
+"""Addresses of machines behind routers, of others and of members."""
+
+
+def may_use(one: Port, address: str) -> bool:
+    """Tell whether Neutron lets a port send with an address that is not one of its network's."""
+    named = (*one.fixed_ips, *(ip_network(pair.prefix)[0] for pair in one.address_pairs))
+    return one.forwards or address in map(str, named)
 
 
 def random_path(draw: random.Random) -> tuple[ChainSnapshot, list[Port]]:
@@ -498,6 +629,28 @@ def random_path(draw: random.Random) -> tuple[ChainSnapshot, list[Port]]:
 
 
 @pytest.mark.parametrize("seed", range(300))
+def test_what_leaves_on_the_network_of_another_project_could_be_sent_there(seed: int) -> None:
+    """By a sender on it, or by the port from which the packets continue."""
+    made, senders = random_path(random.Random(seed))
+    groups = made.chain.port_pair_groups
+    may_continue = list(senders)
+    for group, found in zip(groups, spoofing.returned_sources(made), strict=True):
+        (pair,) = group.port_pairs
+        egress = made.ports[pair.egress]
+        if pair.correlation:
+            senders.append(egress)
+        elif pair.kind is FunctionKind.L3:
+            may_continue = [egress]
+        here = [one for one in may_continue if one.network_id == f"n{OTHERS}"]
+        if group is not groups[-1] or all(one.project_id == "bob" for one in here):
+            continue
+        users = [*here, *(one for one in senders if one.network_id == f"n{OTHERS}")]
+        for address in (cidr[:-3] for cidr in REMOTE):
+            if not any(may_use(one, address) for one in users):
+                assert not allowed(found, address), address
+
+
+@pytest.mark.parametrize("seed", range(300))
 def test_no_path_frees_the_addresses_of_a_network(seed: int) -> None:
     """A network's address passes if a port on it may use the address; a router's are behind it."""
     made, sources = random_path(random.Random(seed))
@@ -514,7 +667,7 @@ def test_no_path_frees_the_addresses_of_a_network(seed: int) -> None:
         for network in may_be_on:
             here = [one for one in users if one.network_id == network]
             is_free = any(not one.port_security and not one.routes for one in here)
-            own = {address for one in here for address in one.fixed_ips}
+            own = {address for one in here for address in one.addresses}
             for host in (*range(10, 20), 200):
                 address = f"10.{network[1:]}.0.{host}"
                 if not is_free and address not in own:

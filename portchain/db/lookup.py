@@ -217,8 +217,10 @@ def show_page(
         order = _order(resource, sorts, page_reverse) if sorts else ([], [])
         marker_row = find_one(context, resource, marker) if sorts and limit and marker else None
         if limit and order[0] == ["name", "id"]:
-            last = {"limit": limit, "directions": order[1], "marker": marker_row}
-            page = _page_by_name(context, resource, filters, **last)
+            query = model_query.get_collection_query(
+                context, resource.model, filters=filters, field="id"
+            )
+            page = _page_by_name(resource, query, limit, order[1], marker_row)
             rows = _rows_in_order(context, resource, page.ids())
         else:
             query = model_query.get_collection_query(context, resource.model, filters=filters)
@@ -264,20 +266,14 @@ def _options(resource: Resource) -> list[Any]:
 
 
 def _page_by_name(
-    context: Any,
-    resource: Resource,
-    filters: Mapping[str, Any] | None,
-    *,
-    limit: int,
-    directions: Sequence[str],
-    marker: Any,
+    resource: Resource, query: Any, limit: int, directions: Sequence[str], marker: Any
 ) -> NamePage:
     """Return which rows to show.
 
+    :param query: for the ids of all rows of the list.
     :param directions: of names and ids, as `_order` returns them.
     :param marker: the row before the page; None for the first page.
     """
-    query = model_query.get_collection_query(context, resource.model, filters=filters, field="id")
     by_name, by_id = (direction == "desc" for direction in directions)
     after = None if marker is None else (marker.name, marker.id)
     return NamePage(query, resource.model, limit, (by_name, by_id), after)

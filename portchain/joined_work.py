@@ -2,11 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+_Result = TypeVar("_Result")
 
 
-class JoinedWork:
+class JoinedWork(Generic[_Result]):
     """Calls a function for chains, once for all requests that have come since it began before.
 
     A request waits until a call is complete that has begun after it: so the call has read what the
@@ -14,10 +16,11 @@ class JoinedWork:
     wait for a chain makes the call; if that raises, the next one tries.
 
     :param work: called with the context of one of those who ask, and ids of chains; never at the
-        same time for the same chain.
+        same time for the same chain. Returns chain id -> result, of chains that have one. A result
+        is kept as long as somebody waits for the chain.
     """
 
-    def __init__(self, work: Callable[[Any, Sequence[str]], None]) -> None:
+    def __init__(self, work: Callable[[Any, Sequence[str]], Mapping[str, _Result]]) -> None:
         self._work = work
         self._changed = threading.Condition()
         self._busy: set[str] = set()
@@ -26,16 +29,20 @@ class JoinedWork:
         self._waiting: Counter[str] = Counter()
         self._last: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
+        self._results: dict[str, _Result] = {}
 
-    def do(self, context: Any, chain_ids: Iterable[str]) -> None:
+    def do(self, context: Any, chain_ids: Iterable[str]) -> dict[str, _Result]:
         """Have chains worked on, and return when that is done.
 
+        :returns: chain id -> result, of chains that have one.
         :raises Exception: of the function, if this thread has called it.
         """
         own = self._enter(chain_ids)
         try:
             while chosen := self._choose(own):
                 self._call(context, chosen)
+            with self._changed:
+                return {one: self._results[one] for one in own if one in self._results}
         finally:
             self._leave(own)
 
@@ -62,12 +69,16 @@ class JoinedWork:
 
     def _call(self, context: Any, chosen: dict[str, int]) -> None:
         done: dict[str, int] = {}
+        results: Mapping[str, _Result] = {}
         try:
-            self._work(context, sorted(chosen))
+            results = self._work(context, sorted(chosen))
             done = chosen
         finally:
             with self._changed:
                 self._busy -= chosen.keys()
+                for chain_id in done:
+                    self._results.pop(chain_id, None)
+                self._results.update(results)
                 self._done |= Counter(done)  # the larger number of each
                 self._changed.notify_all()
 
@@ -78,3 +89,4 @@ class JoinedWork:
                 if not self._waiting[chain_id]:
                     for counter in (self._waiting, self._last, self._done):
                         del counter[chain_id]
+                    self._results.pop(chain_id, None)

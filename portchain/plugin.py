@@ -107,7 +107,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
-        self._refreshing = JoinedWork(self._refresh_now)
+        self._refreshing = JoinedWork[None](self._refresh_now)
         self._drift = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(
@@ -538,8 +538,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
             self._increment_revision(context, ids)
             self._refreshing.do(context, ids)
 
-    def _refresh_now(self, context: Any, chain_ids: Sequence[str]) -> None:
+    def _refresh_now(self, context: Any, chain_ids: Sequence[str]) -> dict[str, None]:
         self.drivers.refresh_changed_ports(context, chain_ids)
+        return {}
 
     @staticmethod
     @db_api.retry_if_session_inactive()

@@ -3,12 +3,15 @@
 import argparse
 import functools
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.tests.common import helpers
+from neutron_lib import context as n_context
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
 from oslo_utils import uuidutils
@@ -24,6 +27,8 @@ from portchain.rpc import contract
 SIZES = (10, 100, 1000)
 _FUNCTION_HOSTS = ("h0", "h1")
 _HOSTS_OF_GROUP = 10
+_TOGETHER = 64  # threads for RPC of a server's process, oslo.messaging's default
+_PATIENCE = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,52 @@ def measure_shared_group(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[
     return [_row("weight of a pair changed", found)]
 
 
+def measure_starts(sizes: Sequence[int] = SIZES, together: int = _TOGETHER) -> list[Row]:
+    """Measure what the server does for hosts that start, alone and many at the same time.
+
+    :param sizes: numbers of hosts with a machine, in ascending order.
+    :param together: number of hosts that ask while the first one's plans are made.
+    """
+    alone, at_once = list[list[_Run]](), list[list[_Run]]()
+    with running() as neutron:
+        _register_hosts(neutron, max(*sizes, together))
+        meter, cloud = Meter(neutron.engine), Cloud(neutron.engine)
+        scene = Scene(neutron, cloud)
+        for size in sizes:
+            scene.grow(size)
+            for found, hosts in ((alone, 1), (at_once, together)):
+                names = [f"h{number % size}" for number in range(hosts)]
+                runs = list[_Run]()
+                for _ in range(3):
+                    scene.bus.lengths.clear()
+                    cost = meter.cost([functools.partial(_sync_together, scene, names)])
+                    runs.append((cost, list(scene.bus.lengths), 0))
+                found.append(runs)
+    return [
+        _row("a host asks for its plans", alone),
+        _row(f"{together} hosts ask at the same time", at_once),
+    ]
+
+
+def _sync_together(scene: Scene, hosts: Sequence[str]) -> None:
+    """Have hosts ask: the first one, and all others while its plans are made."""
+    driver = scene.neutron.plugin.drivers._drivers["ovs"]
+    work = driver._planned_for_hosts
+    (chain,) = scene.chains
+    plan = work._work
+
+    def plan_when_all_wait(context: Any, chain_ids: Sequence[str]) -> Any:
+        deadline = time.monotonic() + _PATIENCE
+        while work._waiting[chain] < len(hosts) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        work._work = plan
+        return plan(context, chain_ids)
+
+    work._work = plan_when_all_wait
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(functools.partial(_sync, scene), hosts))
+
+
 def _row(what: str, by_size: Sequence[Sequence[_Run]]) -> Row:
     best = [min(runs, key=lambda run: run[0].milliseconds) for runs in by_size]
     return Row(
@@ -297,7 +348,8 @@ def _report_all(scene: Scene, hosts: Sequence[str]) -> None:
 def _sync(scene: Scene, host: str) -> None:
     driver = scene.neutron.plugin.drivers._drivers["ovs"]
     said = contract.HostKnowledge({}, contract.MINOR_VERSION)
-    answer = driver._sync(scene.neutron.context, host, said)
+    # A context for each: it has the session of a thread.
+    answer = driver._sync(n_context.get_admin_context(), host, said)
     scene.bus.lengths.append(len(json.dumps(contract.encode_update(answer))))
 
 
@@ -325,6 +377,7 @@ def main() -> None:
     for title, measured in (
         ("a chain with a machine on each of N hosts", measure(sizes)),
         ("a group that N chains share", measure_shared_group(sizes)),
+        ("a chain with a machine on each of N hosts, which start", measure_starts(sizes)),
     ):
         print(rows.text_table(title, sizes, figures(measured)))
 

@@ -68,6 +68,12 @@ PARTS = (
         (10, 30),
         lambda sizes: hosts.figures(hosts.measure_shared_group(sizes)),
     ),
+    Part(
+        "starts: hosts ask for their plans, with a machine on each of N hosts",
+        (10, 100, 1_000),
+        (10, 30),
+        lambda sizes: hosts.figures(hosts.measure_starts(sizes)),
+    ),
 )
 
 

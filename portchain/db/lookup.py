@@ -17,6 +17,8 @@ from portchain import errors
 from portchain.core.model import ChainSnapshot, OperatingStatus
 from portchain.core.operating_status import Operating
 from portchain.db import convert, models, operating_status, sharing, status
+from portchain.db.many_values import in_parts
+from portchain.db.name_pages import NamePage
 
 _LARGEST_PAGE = 2**31 - 1  # the largest LIMIT that every database accepts
 
@@ -212,17 +214,23 @@ def show_page(
     """
     limit = min(limit, _LARGEST_PAGE) if limit else limit
     with db_api.CONTEXT_READER.using(context):
-        query = model_query.get_collection_query(context, resource.model, filters=filters)
-        query = query.options(_without_tags(resource))
-        if resource is PORT_CHAIN:
-            query = query.options(orm.defer(models.PortChain.has_foreign_parts))
-        if sorts:
-            keys, directions = _order(resource, sorts, page_reverse)
-            marker_row = find_one(context, resource, marker) if limit and marker else None
-            query = sa_utils.paginate_query(
-                query, resource.model, limit, keys, marker=marker_row, sort_dirs=directions
+        order = _order(resource, sorts, page_reverse) if sorts else ([], [])
+        marker_row = find_one(context, resource, marker) if sorts and limit and marker else None
+        if limit and order[0] == ["name", "id"]:
+            query = model_query.get_collection_query(
+                context, resource.model, filters=filters, field="id"
             )
-        rows = list(query)
+            page = _page_by_name(resource, query, limit, order[1], marker_row)
+            rows = _rows_in_order(context, resource, page.ids())
+        else:
+            query = model_query.get_collection_query(context, resource.model, filters=filters)
+            query = query.options(*_options(resource))
+            if sorts:
+                keys, directions = order
+                query = sa_utils.paginate_query(
+                    query, resource.model, limit, keys, marker=marker_row, sort_dirs=directions
+                )
+            rows = list(query)
         foreign = _with_foreign_parts(context, rows) if resource is PORT_CHAIN else ()
         shown = _show(context, resource, rows, foreign, fields)
         shown = [attributes.populate_project_info(one) for one in shown]
@@ -235,13 +243,49 @@ def _order(
     """Return the columns that order a list, and the direction of each.
 
     ``neutron_lib.db.model_query.get_collection`` adds another unique column behind the id. Then the
-    database cannot use the order of an index, and reads all rows for one page.
+    database cannot use the order of an index, and reads all rows for one page. Nor can it if
+    anything is behind a column whose values are unique already: Neutron's API adds the id.
     """
     keys = db_utils.get_and_validate_sort_keys(list(sorts), resource.model)
     directions = db_utils.get_sort_dirs(list(sorts), page_reverse)
+    for number, key in enumerate(keys, 1):
+        column = resource.model.__table__.columns.get(key)
+        if column is not None and (column.unique or column.primary_key):
+            return keys[:number], directions[:number]
     if "id" not in keys:
         keys, directions = [*keys, "id"], [*directions, "asc"]
     return keys, directions
+
+
+def _options(resource: Resource) -> list[Any]:
+    """Return which related rows of a list to load, and how."""
+    options = [_without_tags(resource)]
+    if resource is PORT_CHAIN:
+        options.append(orm.defer(models.PortChain.has_foreign_parts))
+    return options
+
+
+def _page_by_name(
+    resource: Resource, query: Any, limit: int, directions: Sequence[str], marker: Any
+) -> NamePage:
+    """Return which rows to show.
+
+    :param query: for the ids of all rows of the list.
+    :param directions: of names and ids, as `_order` returns them.
+    :param marker: the row before the page; None for the first page.
+    """
+    by_name, by_id = (direction == "desc" for direction in directions)
+    after = None if marker is None else (marker.name, marker.id)
+    return NamePage(query, resource.model, limit, (by_name, by_id), after)
+
+
+def _rows_in_order(context: Any, resource: Resource, ids: Sequence[str]) -> list[Any]:
+    """Return rows with these ids; those that have just been deleted are left out."""
+    found: dict[str, Any] = {}
+    for part in in_parts(ids):
+        query = context.session.query(resource.model).options(*_options(resource))
+        found |= {row.id: row for row in query.filter(resource.model.id.in_(part))}
+    return [found[row_id] for row_id in ids if row_id in found]
 
 
 def _with_foreign_parts(context: Any, rows: Sequence[Any]) -> set[str]:

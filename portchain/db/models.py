@@ -39,6 +39,17 @@ class _Named(model_base.HasProject):
     name: Mapped[str] = mapped_column(sa.String(size.NAME_FIELD_SIZE), default="")
 
 
+def _name_indexes(table: str) -> tuple[sa.Index, ...]:
+    """Return the indexes for lists that are sorted by name: of all projects, and of one.
+
+    Databases add the primary key, which is the id (`portchain.db.name_pages`).
+    """
+    return (
+        sa.Index(f"ix_{table}_name", "name"),
+        sa.Index(f"ix_{table}_project_name", "project_id", "name"),
+    )
+
+
 _KEYS = ("source_key", "destination_key", "source_ports_key", "destination_ports_key")
 
 
@@ -54,6 +65,7 @@ class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BAS
     collection_resource_map = {"flow_classifiers": "flow_classifier"}  # noqa: RUF012 - for Neutron
     # The database takes the index of the attribute that leaves the fewest rows.
     __table_args__ = (
+        *_name_indexes(__tablename__),
         *(
             sa.Index(f"ix_portchain_flow_classifiers_{whose}_{key}", column, key)
             for whose, column in (("sender", "sender"), ("project", "project_id"))
@@ -87,6 +99,7 @@ class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     api_collections = ("port_pairs",)
     collection_resource_map = {"port_pairs": "port_pair"}  # noqa: RUF012 - for Neutron
     __table_args__ = (
+        *_name_indexes(__tablename__),
         sa.UniqueConstraint("ingress", "egress", name="uniq_portchain_pairs0ingress0egress"),
         model_base.BASEV2.__table_args__,
     )
@@ -106,6 +119,7 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
     __tablename__ = "portchain_port_pair_groups"
     api_collections = ("port_pair_groups",)
     collection_resource_map = {"port_pair_groups": "port_pair_group"}  # noqa: RUF012 - for Neutron
+    __table_args__ = (*_name_indexes(__tablename__), model_base.BASEV2.__table_args__)
 
     group_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     lb_fields: Mapped[list[str]] = mapped_column(types.JsonEncodedList)
@@ -214,6 +228,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     api_collections = ("port_chains",)
     collection_resource_map = {"port_chains": "port_chain"}  # noqa: RUF012 - for Neutron
     __table_args__ = (
+        *_name_indexes(__tablename__),
         sa.Index("ix_portchain_port_chains_unrealised", "unrealised", "touched_at"),
         model_base.BASEV2.__table_args__,
     )
@@ -424,6 +439,7 @@ class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV
     __tablename__ = "portchain_service_graphs"
     api_collections = ("service_graphs",)
     collection_resource_map = {"service_graphs": "service_graph"}  # noqa: RUF012 - for Neutron
+    __table_args__ = (*_name_indexes(__tablename__), model_base.BASEV2.__table_args__)
 
     branches: Mapped[list["GraphBranch"]] = orm.relationship(
         lazy="selectin", order_by="GraphBranch.position", passive_deletes="all"

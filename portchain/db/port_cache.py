@@ -233,7 +233,8 @@ class PortCache:
         where = {_host(entry) for entry in entries if entry}
         where |= {event.host for one in cached for event in one.events}
         where |= {port.host for port in present.values()}
-        facts = dict.fromkeys(where - {""}, HostFacts()) | hosts.facts_of(self._session, where)
+        where -= {""}
+        facts = dict.fromkeys(where, HostFacts()) | hosts.facts_of(self._session, where)
         found: list[Mapping[str, model.Port]] = []
         for one in cached:
             chain_id = one.chain.chain.id

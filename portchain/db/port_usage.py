@@ -97,9 +97,10 @@ def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = 
             for row in rows
             if row.ethertype is None or may_send_from(port, row.ethertype, row.prefix)
         ]
-        own = {row.chain_id for row in found if not row.precedes}
+        own = {row.chain_id for row in found}
         links = relations.links_of_graphs(context.session, own) if own else []
-    return {row.chain_id for row in found} | rules.reachable(own, links)
+    before = {row.predecessor for row in found if row.predecessor is not None}
+    return own | before | rules.reachable(own, links)
 
 
 def chains_on_network(context: Any, network_id: str) -> set[str]:
@@ -149,7 +150,8 @@ def _keys(port: model.Port) -> dict[str, Any]:
         return {}
     pairs = [_address_key(pair.prefix) for pair in port.address_pairs]
     own = [*map(_address_key, port.fixed_ips), *pairs]
-    keys = {beginning for key in own for beginning in search_keys.beginnings(key)}
+    # No open end has the empty key: each begins with the version of IP.
+    keys = {beginning for key in own for beginning in search_keys.beginnings(key) if beginning}
     parameters: dict[str, Any] = {"keys": sorted(keys)}
     for number, key in enumerate(pairs):
         parameters |= {f"low_{number}": key, f"high_{number}": search_keys.end(key)}
@@ -165,21 +167,18 @@ def _chains_query(forwards: bool, pairs: int) -> sa.CompoundSelect[Any]:
     """Return the query of `chains_using_port`.
 
     Neutron asks this for each port that it creates, binds, reports or deletes, and to build the
-    query takes longer than to execute it. So it is built once.
+    query takes longer than to execute it. So it is built once. A chain may be found twice: a union
+    without repetitions would read all that was found again.
 
     :param forwards: for ports that forward packets of others.
     :param pairs: the number of allowed address pairs, for other ports.
     """
     pair, classifier = models.PortPair, models.FlowClassifier
-    return sa.union(
-        _by_name(
-            _predecessors_by_classifiers().where(classifier.logical_destination_port == PORT_ID),
-            precedes=True,
-        ),
+    return sa.union_all(
         _by_name(_chains_of_pairs().where(pair.ingress == PORT_ID)),
         _by_name(_chains_of_pairs().where(pair.egress == PORT_ID)),
         _by_name(_chains_of_classifiers().where(classifier.logical_source_port == PORT_ID)),
-        _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == PORT_ID)),
+        _with_predecessors().where(classifier.logical_destination_port == PORT_ID),
         *(_by_open_ends(condition) for condition in _conditions(forwards, pairs)),
     )
 
@@ -214,7 +213,7 @@ def _by_open_ends(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
             end.chain_id,
             classifier.ethertype.label("ethertype"),
             prefix.label("prefix"),
-            sa.false().label("precedes"),
+            sa.null().label("predecessor"),
         )
         .join(classifier, classifier.id == end.classifier_id)
         .where(
@@ -226,15 +225,15 @@ def _by_open_ends(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )
 
 
-def _by_name(chains: sa.Select[Any], *, precedes: bool = False) -> sa.Select[Any]:
+def _by_name(chains: sa.Select[Any], predecessor: Any = None) -> sa.Select[Any]:
     """Add columns to a query for chains, as `_by_open_ends` has them.
 
-    :param precedes: whether not these chains name the port, but chains that follow them.
+    :param predecessor: column with the id of a chain that precedes the one that was found.
     """
     return chains.add_columns(
         sa.null().label("ethertype"),
         sa.null().label("prefix"),
-        (sa.true() if precedes else sa.false()).label("precedes"),
+        (sa.null() if predecessor is None else predecessor).label("predecessor"),
     )
 
 
@@ -253,11 +252,10 @@ def _chains_of_classifiers() -> sa.Select[Any]:
     )
 
 
-def _predecessors_by_classifiers() -> sa.Select[Any]:
-    """Select the predecessors of chains, with the chains' classifiers."""
-    link = models.ChainClassifier
-    return (
-        sa.select(models.GraphBranch.source_id.label("chain_id"))
-        .join(link, link.chain_id == models.GraphBranch.destination_id)
-        .join(models.FlowClassifier, models.FlowClassifier.id == link.classifier_id)
+def _with_predecessors() -> sa.Select[Any]:
+    """Select the chains of classifiers, each once for each chain that precedes it in a graph."""
+    branch = models.GraphBranch
+    chains = _chains_of_classifiers().join(
+        branch, branch.destination_id == models.ChainClassifier.chain_id, isouter=True
     )
+    return _by_name(chains, branch.source_id)

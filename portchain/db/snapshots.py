@@ -6,6 +6,7 @@ Every function runs a constant number of queries, however many chains, groups an
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -305,23 +306,26 @@ def load_groups(
     group, member, pair = models.PortPairGroup, models.GroupPair, models.PortPair
     query = (
         _group_query()
-        .add_columns(pair)
+        .add_columns(pair, member.position)
         .outerjoin(member, member.group_id == group.id)
         .outerjoin(pair, pair.id == member.pair_id)
         .where(group.id.in_(list(group_ids)))
-        .order_by(group.id, member.position)
         .options(_without_standard_attributes(pair))
     )
     if visible is not None:
         query = query.where(group.id.in_(visible))
     groups: dict[str, tuple[models.PortPairGroup, bool]] = {}
-    pairs: defaultdict[str, list[model.PortPair]] = defaultdict(list)
-    for row, shared, of_row in session.execute(query):
+    pairs: defaultdict[str, list[tuple[int, model.PortPair]]] = defaultdict(list)
+    for row, shared, of_row, position in session.execute(query):
         groups[row.id] = (row, shared)
         if of_row is not None:
-            pairs[row.id].append(convert.pair(of_row))
+            pairs[row.id].append((position, convert.pair(of_row)))
+    # Sorted here: the database would read all rows again.
+    members = {
+        one: [pair for _, pair in sorted(known, key=itemgetter(0))] for one, known in pairs.items()
+    }
     return {
-        group_id: convert.group(row, pairs[group_id], shared=shared)
+        group_id: convert.group(row, members.get(group_id, ()), shared=shared)
         for group_id, (row, shared) in groups.items()
     }
 

@@ -19,9 +19,10 @@ HOST_OPTS: list[cfg.Opt] = [
         "sync_interval",
         default=30,
         min=1,
-        help="Seconds between two requests in which a host asks the Neutron server for all plans "
-        "that it does not have, and then compares them with its switch. Changes arrive at once "
-        "without these requests; the requests make up for lost messages.",
+        help="Most seconds between two requests in which a host asks the Neutron server for all "
+        "plans that it does not have, and then compares them with its switch; the least is three "
+        "quarters of it, by chance. Changes arrive at once without these requests; the requests "
+        "make up for lost messages.",
     ),
     cfg.FloatOpt(
         "switch_timeout",

@@ -1,6 +1,7 @@
 """Runs the reconciler of one host in a thread, and the conversation with the server in another."""
 
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -22,6 +23,7 @@ from portchain.host.flow_counters import FlowCounters
 from portchain.host.health.checks import health_of_pair
 from portchain.host.health.monitor import HealthMonitor
 from portchain.host.outbox import Outbox
+from portchain.host.pacing import interval_seconds, retry_seconds
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
 from portchain.rpc import contract
@@ -268,17 +270,29 @@ class HostWorker:
     def _call_server(self) -> None:
         """Send reports as they come, and ask every ``sync_interval`` whether a message was lost."""
         next_sync = self._next_sync
+        failures = 0
         while True:
             # A report that the server refuses must not stop the sync, so each is tried by itself.
-            reported = self._attempt(self._send_reports)
+            answered = self._attempt(self._send_reports)
             if next_sync.is_due:
                 # From now on: what asks for a sync meanwhile wants another one.
                 next_sync.restart()
                 if not self._attempt(self._synchronise):
+                    answered = False
                     next_sync.expire()
-            is_done = reported and not next_sync.is_due
-            self._has_reports.wait(next_sync.seconds_left if is_done else _RETRY_SECONDS)
+            failures = 0 if answered else failures + 1
+            if failures:
+                self._wait_to_retry(failures)
+            elif not next_sync.is_due:
+                self._has_reports.wait(next_sync.seconds_left)
             self._has_reports.clear()
+
+    @staticmethod
+    def _wait_to_retry(failures: int) -> None:
+        """Wait, also if there are new reports meanwhile: the server would not take them either."""
+        seconds = retry_seconds(failures, random.random())  # noqa: S311
+        LOG.warning("Calling the Neutron server again in %.1f s", seconds)
+        time.sleep(seconds)
 
     @staticmethod
     def _attempt(call: Callable[[], None]) -> bool:
@@ -286,9 +300,7 @@ class HostWorker:
         try:
             call()
         except Exception as exc:
-            LOG.warning(
-                "The Neutron server did not answer (%s); trying again in %s s", exc, _RETRY_SECONDS
-            )
+            LOG.warning("The Neutron server did not answer: %s", exc)
             return False
         return True
 
@@ -310,7 +322,7 @@ class HostWorker:
 
 
 class _Timer:
-    """Due at once the first time, and after an interval from each ``restart``."""
+    """Due at once the first time, and after an interval or less from each ``restart``."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -325,7 +337,8 @@ class _Timer:
         return max(0.0, self._due_at - time.monotonic())
 
     def restart(self) -> None:
-        self._due_at = time.monotonic() + self._seconds
+        chance = random.random()  # noqa: S311
+        self._due_at = time.monotonic() + interval_seconds(self._seconds, chance)
 
     def expire(self) -> None:
         """Make it due now."""

@@ -17,6 +17,7 @@ class Planner:
         self.held, self.release = {"a"}, threading.Event()
         self.began = threading.Semaphore(0)
         self.at_work, self.fails = set(), 0
+        self.without_result = set()
 
     def __call__(self, context, chain_ids):
         assert self.at_work.isdisjoint(chain_ids), "two threads work on one chain"
@@ -29,6 +30,7 @@ class Planner:
         if self.fails:
             self.fails -= 1
             raise RuntimeError("the database is away")
+        return {one: len(self.calls) for one in chain_ids if one not in self.without_result}
 
 
 @pytest.fixture
@@ -87,6 +89,29 @@ def test_requests_that_come_meanwhile_are_one_call_that_begins_after_them(planne
     assert planner.calls == [("a",)] * 2
 
 
+def test_each_request_gets_the_result_of_a_call_that_began_after_it(planner, work):
+    found = {}
+
+    def run(name):
+        found[name] = work.do(None, ["a"])
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    threads[0].start()
+    assert planner.began.acquire(timeout=LONG)
+    for thread in threads[1:]:
+        thread.start()
+    wait_for(lambda: waiting(work, "a") == 4)
+    planner.release.set()
+    end(*threads)
+    assert [found[number]["a"] for number in range(1, 4)] == [2, 2, 2]
+
+
+def test_a_chain_without_result_is_left_out(planner, work):
+    planner.release.set()
+    planner.without_result = {"b"}
+    assert work.do(None, ["a", "b"]) == {"a": 1}
+
+
 def test_other_chains_do_not_wait(planner, work):
     first = ask(work, "a")
     assert planner.began.acquire(timeout=LONG)
@@ -121,3 +146,4 @@ def test_nothing_is_kept_when_nobody_waits(planner, work):
     assert not work._last
     assert not work._done
     assert not work._busy
+    assert not work._results

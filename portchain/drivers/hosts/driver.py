@@ -57,6 +57,7 @@ from portchain.drivers.hosts.planning import (
 from portchain.drivers.hosts.tags import untagged_chain, untagged_pair
 from portchain.drivers.hosts.underlay import tunnel_ends
 from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
+from portchain.joined_work import JoinedWork
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.live import LiveClient
@@ -104,6 +105,7 @@ class HostDriver(PortChainDriver):
         self._answered_at: dict[str, float] = {}  # host -> when it has answered, monotonic
         self._chassis = Chassis()
         self._logical_ports = LogicalPorts()
+        self._planned_for_hosts = JoinedWork[Outgoing](self._plan_for_hosts)
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
@@ -332,8 +334,8 @@ class HostDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        plans = self._planner().plan(context, snapshots.load(context, unknown))
-        outgoing = [one for one in map(Outgoing, plans.planned) if host in one.plan.hosts]
+        planned = self._planned_for_hosts.do(context, unknown)
+        outgoing = [one for _, one in sorted(planned.items()) if host in one.plan.hosts]
         return contract.PlanUpdate(
             chains=self._parts_for(context, host, outgoing),
             prepare=two_phase_chains([one.plan for one in outgoing]),
@@ -347,6 +349,11 @@ class HostDriver(PortChainDriver):
             packs_parts=said.minor_version >= contract.PACKED_PARTS_SINCE,
             packs_chains=said.minor_version >= contract.PACKED_CHAINS_SINCE,
         )
+
+    def _plan_for_hosts(self, context: Any, chain_ids: Sequence[str]) -> dict[str, Outgoing]:
+        """Plan chains for all hosts that have asked for them: many may start at the same time."""
+        plans = self._planner().plan(context, snapshots.load(context, chain_ids))
+        return {one.plan.id: Outgoing(one) for one in plans.planned}
 
     def _plans_of(self, context: Any, host: str) -> contract.PlanUpdate:
         """Return all plans that a host should have, with the revisions that it has to confirm.

@@ -3,6 +3,7 @@
 Every change of any port in the deployment runs the first query.
 """
 
+import itertools
 from typing import Any
 
 import pytest
@@ -90,6 +91,29 @@ class PortUsageTest(OnMariaDb, ApiTestCase):
                     assert self.rows_read() - before < CHAINS / 2
                 found += [row["id"] for row in page]
             assert found == [f"{number:036}" for number in range(20)]
+
+    def test_a_page_in_the_order_of_names_does_not_read_other_rows(self) -> None:
+        """Half of the names are equal."""
+        self.fill_and_analyze()
+        with self.engine.begin() as connection:
+            for text in (
+                "UPDATE portchain_port_chains SET name = IF(MOD(chain_id, 2), id, '')",
+                "ANALYZE TABLE portchain_port_chains",
+            ):
+                connection.exec_driver_sql(text)
+        member = n_context.Context(user_id="user", project_id=PROJECT)
+        callers = (self.context, member)
+        for context, by_name, marker in itertools.product(callers, (True, False), (None, 600, 601)):
+            self.context = context
+            after = {} if marker is None else {"marker": f"{marker:036}"}
+            sorts = [("name", by_name), ("id", True)]
+            with db_api.CONTEXT_READER.using(self.context):
+                before = self.rows_read()
+                page = lookup.show_page(
+                    self.context, lookup.PORT_CHAIN, sorts=sorts, limit=10, **after
+                )
+                assert self.rows_read() - before < CHAINS / 2, (by_name, marker)
+            assert len(page) == 10
 
     def test_chains_on_other_networks_are_not_read(self) -> None:
         self.fill_and_analyze()

@@ -1,5 +1,8 @@
 """Filters, sorting and pages of lists; policies; quotas."""
 
+import itertools
+from operator import itemgetter
+
 from neutron import policy
 from neutron.quota import resource_registry
 from oslo_config import cfg
@@ -64,6 +67,24 @@ class ListTest(ApiTestCase):
         assert response["port_pair_groups_links"][0]["rel"] == "next"
         assert self.names(f"{page}&marker={first[-1]['id']}") == ["c", "d"]
         assert self.names(f"{page}&marker={first[0]['id']}&page_reverse=True") == []
+
+    def test_pages_of_equal_names(self) -> None:
+        """In each direction, forwards and backwards, each page follows the one before."""
+        names = ("b", "a", "b", "c", "b", "a", "")
+        rows = [(self.create("port_pair_group", name=one)["id"], one) for one in names]
+        for by_name, by_id in itertools.product(("asc", "desc"), repeat=2):
+            rows.sort(reverse=by_id == "desc")
+            rows.sort(key=itemgetter(1), reverse=by_name == "desc")
+            order = f"sort_key=name&sort_dir={by_name}&sort_key=id&sort_dir={by_id}"
+            for size, number in itertools.product((1, 2, 3, 10), range(-1, len(rows))):
+                marker = f"&marker={rows[number][0]}" if number >= 0 else ""
+                query = f"{order}&limit={size}{marker}"
+                after = [row[0] for row in rows[number + 1 :][:size]]
+                assert [one["id"] for one in self.list_all("port_pair_group", query)] == after
+                if marker:
+                    before = [row[0] for row in rows[:number][-size:]]
+                    found = self.list_all("port_pair_group", f"{query}&page_reverse=True")
+                    assert [one["id"] for one in found] == before
 
     def test_sort_keys_that_no_column_answers_are_refused(self) -> None:
         for key in ("port_pairs", "port_pair_group_parameters", "colour"):

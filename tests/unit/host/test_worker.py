@@ -221,3 +221,32 @@ def test_a_message_that_does_not_follow_the_contract_is_ignored(
     assert reconciler.done.wait(10)
     assert reconciler.updates == [contract.PlanUpdate()]
     assert caplog.text.count("does not follow the wire contract") == 5
+
+
+def test_a_host_waits_longer_after_each_call_that_fails(
+    host: worker.HostWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if there are new reports meanwhile. After an answer, it begins again."""
+    server: Any = host._server
+    waits: list[int] = []
+    outcomes = [RuntimeError("the server is away")] * 3 + [None, RuntimeError("again"), None]
+    ended = threading.Event()
+
+    def sync(*_: object) -> contract.PlanUpdate:
+        if outcome := outcomes.pop(0):
+            raise outcome
+        if outcomes:
+            host._ask_for_changes()
+        else:
+            ended.set()
+        return contract.PlanUpdate()
+
+    def wait(failures: int) -> None:
+        waits.append(failures)
+        host._has_reports.set()
+
+    monkeypatch.setattr(server, "sync", sync)
+    monkeypatch.setattr(host, "_wait_to_retry", wait)
+    host._ask_for_changes()
+    assert ended.wait(10)
+    assert waits == [1, 2, 3, 1]

@@ -301,17 +301,19 @@ class VirtualMachines:
         """Wait until Neutron reports every port of the VMs ACTIVE.
 
         An interface that Neutron's agent leaves out is plugged again once, with a warning. Nova
-        would give the boot up, and its user would repeat it.
+        would give the boot up, and its user would repeat it. Guests of Nova are left alone.
 
         :param deadline: seconds.
         """
         owners = {nic.port_id: (vm, nic) for vm in vms for nic in vm.nics}
         late = self._wait_for_ports(owners, min(deadline, LEFT_OUT_AFTER))
-        if late and deadline > LEFT_OUT_AFTER:
+        is_ours = not any(owners[port][0].from_host for port in late)
+        if late and is_ours and deadline > LEFT_OUT_AFTER:
             said = "\n".join(self._explain(*owners[port]) for port in late)
             warnings.warn(f"plugged again, because it stays DOWN: {said}", stacklevel=2)
             for port in late:
                 self._plug_again(*owners[port])
+        if late:
             late = self._wait_for_ports(owners, deadline)
         if late:
             said = "\n".join(self._explain(*owners[port]) for port in late)

@@ -93,7 +93,8 @@ class Life(RuleBasedStateMachine):
     def place(self, places: tuple[str, ...], seed: int) -> None:
         self.observer.draw = random.Random(seed)
         for name, host in zip((SOURCE, DESTINATION, *KINDS), places, strict=True):
-            self._move(name, host)
+            self._migrate(name, host)
+        self._announce()
 
     @rule(ports=st.sampled_from(RANGES), groups=some_groups, symmetric=st.booleans())
     def create_chain(self, ports: tuple[int, int], groups: list[str], symmetric: bool) -> None:
@@ -158,7 +159,8 @@ class Life(RuleBasedStateMachine):
     def move(self, name: str, host: str, live: bool) -> None:
         if name not in self.cloud.down:
             self._recover(name)
-            self._move(name, host, live=live and self.world.lab.layout.has_ovn)
+            self._migrate(name, host, live=live and self.world.lab.layout.has_ovn)
+            self._announce()
 
     @precondition(lambda self: not self.cloud.down)
     @rule(name=functions)
@@ -235,7 +237,7 @@ class Life(RuleBasedStateMachine):
         self.world.update("port_pair_group", self.groups[group], port_pairs=self._pair_ids(group))
         self._note_change()
 
-    def _move(self, name: str, host: str, *, live: bool = False) -> None:
+    def _migrate(self, name: str, host: str, *, live: bool = False) -> None:
         lab, vms = self.world.lab, self.world.vms
         if vms[name].host == host:
             return
@@ -246,7 +248,6 @@ class Life(RuleBasedStateMachine):
             vms[name] = lab.vms.migrate(vms[name], host)
         self.cloud.hosts[name] = host
         self._note_change()
-        self._announce()
 
     def _announce(self) -> None:
         """Have switches learn where machines are, as minutes without packets would."""

@@ -306,6 +306,13 @@ class Workflow:
         (reason,) = wait_for(reached, DEADLINE, f"{chain['name']} {status}", interval=0.4)
         return reason
 
+    def stats(self, chain: dict[str, Any]) -> dict[str, Any]:
+        """What hosts have counted of a chain."""
+        answer = self.cloud.get(f"/sfc/port_chains/{chain['id']}/stats")
+        assert answer.status_code == 200, answer.text
+        shown: dict[str, Any] = answer.json()["stats"]
+        return shown
+
     # Packets.
 
     def connect(

@@ -199,7 +199,7 @@ class Observer:
         last: list[Figures] = []
 
         def are_right() -> bool:
-            stats = self._stats(wish)
+            stats = self._workflow.stats(wish.chain)
             last[:] = [shown_figures(stats)]
             return not stats["hosts_without_answer"] and counts.accept(last[0])
 
@@ -209,12 +209,6 @@ class Observer:
             message = f"{wish}: read {last[0]}, captured one of {counts.allowed(last[0])}"
             raise AssertionError(message) from error
         self._tally.counters += len(last[0])
-
-    def _stats(self, wish: Wish) -> dict[str, object]:
-        answer = self._workflow.cloud.get(f"/sfc/port_chains/{wish.chain['id']}/stats")
-        assert answer.status_code == 200, answer.text
-        shown: dict[str, object] = answer.json()["stats"]
-        return shown
 
     def _pair_ids(self) -> dict[str, str]:
         pairs = self._workflow.pairs

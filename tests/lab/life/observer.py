@@ -112,6 +112,7 @@ class Observer:
         for wish in wishes:
             self._check_counters(wish, frames)
         self._tally.checks += 1
+        print(f"compared so far: {self._tally}", flush=True)
 
     def _send(
         self, chains: dict[Probe, Wish | None]

@@ -12,6 +12,8 @@ from tests.full import FULL
 
 MORE_IN_FULL = 10
 EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
+REPEATS = FULL or EXPLORE > 0
+"""Whether machines run more than the few steps of every run."""
 
 
 def run_stateful(

@@ -40,13 +40,6 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
         yield booted
 
 
-def stats(workflow: Workflow, chain: dict[str, Any]) -> dict[str, Any]:
-    answer = workflow.cloud.get(f"/sfc/port_chains/{chain['id']}/stats")
-    assert answer.status_code == 200, answer.text
-    shown: dict[str, Any] = answer.json()["stats"]
-    return shown
-
-
 def counted(shown: dict[str, Any]) -> Figures:
     found: Figures = Counter()
     assert shown["hosts_without_answer"] == []
@@ -96,7 +89,7 @@ def wait_equal(read: Callable[[], Figures], expected: Figures, what: str) -> Non
 
 
 def wait_counted(workflow: Workflow, chain: dict[str, Any], expected: Figures) -> None:
-    wait_equal(lambda: counted(stats(workflow, chain)), expected, "hosts to count all packets")
+    wait_equal(lambda: counted(workflow.stats(chain)), expected, "hosts to count all packets")
 
 
 def test_counters_are_what_captures_see(workflow: Workflow) -> None:
@@ -126,7 +119,7 @@ def test_counters_are_what_captures_see(workflow: Workflow) -> None:
         workflow.lab.start(f"agent@{host}")
     wait_counted(workflow, chain, expected)
     visit(10)
-    shown = stats(workflow, chain)
+    shown = workflow.stats(chain)
     hosts = {
         pair["name"]: pair["host"]
         for hop in shown["paths"][0]["hops"]
@@ -193,7 +186,7 @@ def test_a_host_that_is_down_is_named(workflow: Workflow) -> None:
     lab = workflow.lab
     lab.stop("agent@h2")
     try:
-        silent = stats(workflow, chain)["hosts_without_answer"]
+        silent = workflow.stats(chain)["hosts_without_answer"]
         assert [one["host"] for one in silent] == ["h2"]
     finally:
         lab.start("agent@h2")

@@ -8,6 +8,7 @@ from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
+from tests.lab.life.traces import path_of, trace
 from tests.lab.test_clients import run
 from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
@@ -22,29 +23,6 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     yield booted
     booted.delete_chains()
     booted.wait_no_flows()
-
-
-def trace(workflow: Workflow, **attributes: Any) -> dict[str, Any]:
-    """Trace a TCP packet from ``src`` to ``dst``, as the specification's classifier matches it."""
-    wanted = {
-        "port_id": workflow.ports["src"].id,
-        "destination_ip_address": workflow.address("dst"),
-        **{"protocol": "tcp", "source_port": 23, "destination_port": 100},
-    }
-    answer = workflow.cloud.post("/sfc/traces", json={"trace": wanted | attributes})
-    assert answer.status_code == 201, answer.text
-    shown: dict[str, Any] = answer.json()["trace"]
-    workflow.cloud.delete(f"/sfc/traces/{shown['id']}")
-    return shown
-
-
-def path_of(workflow: Workflow, shown: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the ports that a traced packet passes, as captures have them."""
-    names = {port.id: name for name, port in workflow.ports.items()}
-    ports = [
-        step["port_id"] for step in shown["steps"] if step["decision"] in ("DELIVERED", "RETURNED")
-    ]
-    return ("src", *(names[port] for port in ports))
 
 
 def test_traces_agree_with_captures(workflow: Workflow) -> None:

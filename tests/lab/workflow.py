@@ -85,6 +85,10 @@ class Workflow:
         """Make network and ports and start the VMs, all with Neutron's default port security."""
         self.set_up_network()
         self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
+        self.start_machines(functions)
+
+    def start_machines(self, functions: Iterable[str] = FUNCTIONS) -> None:
+        """Start the source, the destination and functions."""
         self.start("src", "h1", "src")
         self.start("dst", "h3", "dst")
         self.start_functions(functions)
@@ -246,15 +250,19 @@ class Workflow:
     def make_pairs(self) -> None:
         """PP1 to PP3."""
         self.pairs = {
-            f"PP{n}": self.create(
-                "port_pair",
-                name=f"PP{n}",
-                ingress=self.ports[self.way(function)[0]].id,
-                egress=self.ports[self.way(function)[1]].id,
-                **PAIR_ATTRIBUTES.get(self.kinds.get(function, "l3"), {}),
-            )
-            for n, function in enumerate(FUNCTIONS, 1)
+            f"PP{n}": self.make_pair(f"PP{n}", function) for n, function in enumerate(FUNCTIONS, 1)
         }
+
+    def make_pair(self, name: str, function: str) -> Any:
+        """Create the port pair of a function."""
+        ingress, egress = self.way(function)
+        return self.create(
+            "port_pair",
+            name=name,
+            ingress=self.ports[ingress].id,
+            egress=self.ports[egress].id,
+            **PAIR_ATTRIBUTES.get(self.kinds.get(function, "l3"), {}),
+        )
 
     def pairs_and_groups(self, **second: Any) -> None:
         """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}.
@@ -297,6 +305,13 @@ class Workflow:
 
         (reason,) = wait_for(reached, DEADLINE, f"{chain['name']} {status}", interval=0.4)
         return reason
+
+    def stats(self, chain: dict[str, Any]) -> dict[str, Any]:
+        """What hosts have counted of a chain."""
+        answer = self.cloud.get(f"/sfc/port_chains/{chain['id']}/stats")
+        assert answer.status_code == 200, answer.text
+        shown: dict[str, Any] = answer.json()["stats"]
+        return shown
 
     # Packets.
 

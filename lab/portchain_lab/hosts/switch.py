@@ -1,5 +1,6 @@
 """A host's Open vSwitch: creating and preparing it, and running its command line tools."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 
@@ -12,6 +13,10 @@ OPENFLOW_VERSIONS = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
 NEIGHBOUR_TIMEOUT = 3600
 """Seconds for which a switch keeps the MAC address of a tunnel endpoint: the longest it allows."""
 READY_TIMEOUT = 30.0
+
+_TUNNELS, _LEARNING_TABLE = "br-tun", 20
+_LEARNED = re.compile(r"hard_timeout=\d+, (?:\w+_age=\d+, )*(priority=\S+) actions=")
+"""What a learned flow of that table matches. Flows that Neutron writes there have no timeout."""
 
 
 def create_database(lab: layout.Layout, host: str) -> None:
@@ -83,10 +88,24 @@ def prepare(lab: layout.Layout, host: str, ready: Callable[[], bool]) -> None:
 
 
 def flush_mac_tables(lab: layout.Layout, hosts: Iterable[str]) -> None:
-    """Empty the MAC tables of the hosts' switches and of the underlay."""
+    """Empty the MAC tables of the hosts' switches and of the underlay.
+
+    A table of Neutron's br-tun counts as one. It learns which tunnel leads to an address, also from
+    what a bridging function forwards before its ports are secured, and keeps that for minutes.
+    """
     for host in hosts:
         appctl(lab, host, "fdb/flush")
+        if lab.has_tunnels and lab.driver_of(host) != "ovn":
+            _forget_tunnels(lab, host)
     underlay.flush_mac_table(lab)
+
+
+def _forget_tunnels(lab: layout.Layout, host: str) -> None:
+    """Delete what br-tun has learned; other flows of the table say what Neutron knows."""
+    flows = ofctl(lab, host, OPENFLOW_VERSIONS, "dump-flows", _TUNNELS, f"table={_LEARNING_TABLE}")
+    for match in _LEARNED.findall(flows):
+        flow = f"table={_LEARNING_TABLE},{match}"
+        ofctl(lab, host, OPENFLOW_VERSIONS, "del-flows", _TUNNELS, flow, "--strict")
 
 
 def _chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:

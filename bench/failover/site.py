@@ -149,6 +149,8 @@ class Scene:
 @contextmanager
 def _host_off(lab: Lab, vm: VirtualMachine) -> Iterator[None]:
     lab.power_off(vm.host)
-    yield
-    lab.power_on(vm.host)
-    lab.vms.wait_active([vm])
+    try:
+        yield
+    finally:
+        lab.power_on(vm.host)
+        lab.vms.wait_active([vm])

@@ -1,11 +1,16 @@
 """Addresses of a host's database and bridges, and the TLS files for connections to them."""
 
+import contextlib
+import socket
 from dataclasses import dataclass
 
 from oslo_config import cfg
 
 from portchain.conf import GROUP
 from portchain.ovsdb import tls
+
+_CONNECT_SECONDS = 1.0
+"""The server waits for an answer half a second longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,15 @@ class Endpoint:
     def listener(self, index: int) -> str:
         """Return the value of the bridge's column ``controller`` that makes it listen there."""
         return f"p{self._protocol}:{self.first_port + index}:{self._host}"
+
+    def is_there(self) -> bool:
+        """Ask whether the host accepts a connection to its database: one without power does not."""
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((self.address, self.database_port), _CONNECT_SECONDS),
+        ):
+            return True
+        return False
 
     @property
     def _protocol(self) -> str:

@@ -42,7 +42,7 @@ class Host:
         self.worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            endpoints_of(self.worker, self._switch),
+            endpoints_of(self.worker, self._switch, endpoint.is_there),
         )
 
     def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:

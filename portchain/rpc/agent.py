@@ -49,19 +49,21 @@ class AgentClient:
     def silent(self, context: Any, hosts: Collection[str], seconds: float) -> set[str]:
         """Return those of some hosts on which the program that receives messages does not answer.
 
-        All are asked at the same time: a whole rack may have lost its power.
+        A portchain-controller, which runs elsewhere, says whether they are there. All are asked at
+        the same time: a whole rack may have lost its power.
 
         :param seconds: to wait for the answers.
         """
 
         def answers(host: str) -> bool:
             try:
-                self._client.prepare(server=host, timeout=seconds).call(context, "ping")
+                said = self._client.prepare(server=host, timeout=seconds).call(context, "ping")
             except oslo_messaging.MessagingTimeout:
                 return False
             except Exception as error:  # one older than contract 1.16 has no such method
                 LOG.debug("Host %s has answered: %r", host, error)
-            return True
+                return True
+            return said is not False
 
         found = _ask_all(answers, hosts, _PINGED_AT_ONCE)
         return {host for host, has_answered in found.items() if not has_answered}
@@ -184,6 +186,7 @@ class AgentEndpoint:
     :param trace: called with each request for a trace, as it was sent; returns the answer.
     :param state: called with whether plans are wanted; returns the state of this program.
     :param note_health: called with another host, and what it says of its functions; must not block.
+    :param is_there: tells whether the host answers, for a program that runs elsewhere.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -195,7 +198,10 @@ class AgentEndpoint:
         trace: Callable[[Any], dict[str, Any]],
         state: Callable[[bool], state_codec.AgentState],
         note_health: Callable[[str, Sequence[PairHealth]], None],
+        *,
+        is_there: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._is_there = is_there
         self._receive = receive
         self._count = count
         self._trace = trace
@@ -209,8 +215,9 @@ class AgentEndpoint:
         """
         self._note_health(read_text({"host": host}, "host"), contract.decode_health(health))
 
-    def ping(self, context: Any) -> None:
-        """Answer."""
+    def ping(self, context: Any) -> bool:
+        """Answer, and say whether the host does."""
+        return self._is_there()
 
     def apply(self, context: Any, update: Any) -> None:
         """Receive an update."""

@@ -109,8 +109,10 @@ SERVER_TOPIC = "port_chain-server"
 #      of OVN that does not get it says that it cannot follow the packet.
 # 1.26 "packed_chains" instead of "chains": compressed, because chains that share groups have much
 #      in common. Older hosts get "chains".
+# 1.27 "ping" of a host that a portchain-controller programs answers False if its switch does not
+#      answer. An older server takes that host for alive, as it does with an older controller.
 VERSION = "1.0"
-MINOR_VERSION = 26
+MINOR_VERSION = 27
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

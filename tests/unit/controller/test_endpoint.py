@@ -1,5 +1,6 @@
 """Addresses of databases and bridges, from the controller's options."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -71,3 +72,12 @@ def test_bridges_keep_their_ports_when_a_mapping_is_added(options: cfg.ConfigOpt
         (Bridge.physical("physnet1"), "br-ex"),
         (Bridge.physical("physnet0"), "br-0"),
     ]
+
+
+def test_a_host_is_there_if_its_database_accepts_a_connection() -> None:
+    with socket.socket() as database:
+        database.bind(("127.0.0.1", 0))
+        reached = endpoint.Endpoint("127.0.0.1", database.getsockname()[1], 6654, 10)
+        assert not reached.is_there()
+        database.listen()
+        assert reached.is_there()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 from unittest import mock
@@ -143,6 +144,14 @@ class AgentTest(MessageBusTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         counts = self.ask("h1", "down", timeout=2)
         assert counts == HostCounts({"h1": {VISITS: Count(1, 2)}}, {"down": "no answer within 2 s"})
+
+    def test_a_controller_answers_for_hosts_without_power(self) -> None:
+        for name, is_there in (("on", True), ("off", False)):
+            answer = partial(bool, is_there)
+            endpoint = AgentEndpoint(ignore, ignore, ignore, ignore, ignore, is_there=answer)
+            self.host(name, endpoint)
+        context = neutron_context.get_admin_context_without_session()
+        assert AgentClient().silent(context, ["on", "off"], 30) == {"off"}
 
     def test_hosts_that_may_be_switched_off_are_asked_at_the_same_time(self) -> None:
         """The functions of a rack without power are out of the path as soon as those of a host."""

@@ -99,7 +99,7 @@ def in_a_thread(work):
 
 
 def test_a_port_does_not_wait_for_other_chains(reconciler, slow, monkeypatch):
-    """The port comes during the first slice, which is one chain here; few follow before its flows."""
+    """The port comes during the first slice, which is one chain here, and few follow before it."""
     monkeypatch.setattr("portchain.host.reconciler._SLICE_SECONDS", 0)
 
     def until_somebody_waits():

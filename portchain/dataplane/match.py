@@ -15,6 +15,8 @@ from portchain.core.boxes import Interval
 from portchain.core.protocols import HOP_BY_HOP, ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 _PORT_BITS = 16
 _FULL_MASK = (1 << _PORT_BITS) - 1
 _ALL_PORTS: PortRange = (0, _FULL_MASK)
@@ -361,9 +363,16 @@ def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def parse_network(prefix: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def parse_network(prefix: str) -> Network:
     """Parse a CIDR or an address. Many classifiers and sources have the same."""
     return ipaddress.ip_network(prefix, strict=False)
+
+
+def common_networks(some: Iterable[Network], others: Iterable[Network]) -> Iterator[Network]:
+    """Yield the networks of the addresses that are in both lists of networks."""
+    for one, other in itertools.product(some, others):
+        if one.version == other.version and one.overlaps(other):
+            yield max(one, other, key=lambda each: each.prefixlen)
 
 
 def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:

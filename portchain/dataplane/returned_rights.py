@@ -6,14 +6,11 @@ addresses are taken back. So by an earlier plan, functions return nothing that t
 by the latest one (docs/decisions/0084).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network
 
-from portchain.dataplane.match import parse_network
+from portchain.dataplane.match import common_networks, parse_network
 from portchain.dataplane.plan import ChainPlan, Path, Target
-
-_Network = IPv4Network | IPv6Network
 
 
 def within_rights(earlier: ChainPlan, latest: ChainPlan) -> ChainPlan:
@@ -56,8 +53,8 @@ def _within(path: Path, after: Iterable[Path]) -> Path:
                 hop,
                 targets=limited(hop.targets),
                 returning=limited(hop.returning),
-                returned_sources=_common(hop.returned_sources, sources),
-                returned_macs=_common_macs(hop.returned_macs, macs),
+                returned_sources=_limited(hop.returned_sources, sources, _common),
+                returned_macs=_limited(hop.returned_macs, macs, _common_macs),
             )
             for hop in path.hops
         ),
@@ -70,18 +67,26 @@ def _union(values: Iterable[tuple[str, ...] | None]) -> frozenset[str] | None:
     return None if None in found else frozenset(each for one in found for each in one or ())
 
 
-def _common_macs(
-    some: tuple[str, ...] | None, others: frozenset[str] | None
+def _limited(
+    some: tuple[str, ...] | None,
+    others: frozenset[str] | None,
+    common: Callable[[tuple[str, ...], frozenset[str]], tuple[str, ...]],
 ) -> tuple[str, ...] | None:
+    """Return what is in both; None is any.
+
+    :param common: returns what is in both if neither is any.
+    """
     if some is None or others is None:
         return some if others is None else tuple(sorted(others))
+    return common(some, others)
+
+
+def _common_macs(some: tuple[str, ...], others: frozenset[str]) -> tuple[str, ...]:
     return tuple(one for one in some if one in others)
 
 
-def _common(some: tuple[str, ...] | None, others: frozenset[str] | None) -> tuple[str, ...] | None:
+def _common(some: tuple[str, ...], others: frozenset[str]) -> tuple[str, ...]:
     """Return the CIDRs of the addresses that are in both."""
-    if some is None or others is None:
-        return some if others is None else tuple(sorted(others))
     kept = [one for one in some if one in others]
     changed = [parse_network(one) for one in some if one not in others]
     if not changed:
@@ -90,11 +95,5 @@ def _common(some: tuple[str, ...] | None, others: frozenset[str] | None) -> tupl
     wide = [one for one in networks if one.prefixlen < one.max_prefixlen]
     for one in changed:
         is_wide = one.prefixlen < one.max_prefixlen
-        kept += map(str, _parts(one, networks if is_wide else wide))
+        kept += map(str, common_networks([one], networks if is_wide else wide))
     return tuple(dict.fromkeys(kept))
-
-
-def _parts(one: _Network, others: Iterable[_Network]) -> Iterator[_Network]:
-    for other in others:
-        if one.version == other.version and one.overlaps(other):
-            yield max(one, other, key=lambda each: each.prefixlen)

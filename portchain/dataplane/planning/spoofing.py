@@ -22,8 +22,8 @@ from portchain.core.model import (
     PortRole,
 )
 from portchain.core.rules import Violation, label_for
+from portchain.dataplane.match import Network, common_networks
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LINK_LOCAL = "fe80::/10"
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
@@ -338,9 +338,7 @@ def _allowed(
 
 def _common(some: Iterable[str], others: Sequence[str]) -> Iterator[str]:
     """Yield CIDRs of the addresses that are in two lists of CIDRs."""
-    for one, other in product(map(_network, some), map(_network, others)):
-        if one.overlaps(other):
-            yield str(max(one, other, key=lambda each: each.prefixlen))
+    yield from map(str, common_networks(map(_network, some), map(_network, others)))
 
 
 def _left(cidrs: Iterable[str], sender: Port, places: Iterable[Port]) -> list[str]:
@@ -366,7 +364,7 @@ def _without_subnets(cidrs: Iterable[str], sender: Port, place: Port) -> list[st
     return [str(one) for one in left]
 
 
-def _difference(one: _Network, other: _Network) -> Iterator[_Network]:
+def _difference(one: Network, other: Network) -> Iterator[Network]:
     if not one.overlaps(other):
         yield one
     elif other.prefixlen > one.prefixlen:
@@ -444,12 +442,12 @@ def _collapsed(cidrs: frozenset[str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2**16)
-def _network(cidr: str) -> _Network:
+def _network(cidr: str) -> Network:
     """Return a network; kept, because each hop of a chain needs those of all sources."""
     return ipaddress.ip_network(cidr)
 
 
-def _contains(network: _Network, other: _Network) -> bool:
+def _contains(network: Network, other: Network) -> bool:
     return network.prefixlen <= other.prefixlen and other.network_address in network
 
 

@@ -5,6 +5,8 @@
 import gc
 import logging
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import neutron  # noqa: F401
@@ -63,6 +65,27 @@ def pytest_unconfigure() -> None:
 # The time that an example takes says more about the machine than about the code.
 settings.register_profile("default", deadline=None, max_examples=500 if FULL else 50)
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _leave_out_what_earlier_tests_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep threads that earlier tests left behind out of the log that this test looks at.
+
+    Agents' threads go on for as long as the process: one that cannot reach its server says so every
+    second.
+    """
+    if "caplog" not in request.fixturenames:
+        yield
+        return
+    handler = request.getfixturevalue("caplog").handler
+    earlier = set(threading.enumerate()) - {threading.current_thread()}
+
+    def is_of_this_test(_record: logging.LogRecord) -> bool:
+        return threading.current_thread() not in earlier  # handlers run in the thread that logs
+
+    handler.addFilter(is_of_this_test)
+    yield
+    handler.removeFilter(is_of_this_test)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
+from portchain_lab.ovn_toolchain import switch_version
 from rich.console import Console
 
 from bench import report, results
@@ -261,6 +262,7 @@ def measure_soak(arguments: argparse.Namespace) -> int:
     plan = soak.Plan(arguments.minutes, arguments.rate)
     about = {
         "machine": results.machine(),
+        "switch": switch_version(),
         "versions": {one.name: one.version for one in IMPLEMENTATIONS if one.name == PORTCHAIN},
         "plan": asdict(plan),
     }

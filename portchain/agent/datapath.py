@@ -31,12 +31,8 @@ def read_lacking(
     :returns: None if Open vSwitch does not answer.
     """
     try:
-        text = agent_utils.execute(
-            ["ovs-appctl", f"--timeout={_TIMEOUT_SECONDS}", "dpif/show-dp-features", bridge],
-            run_as_root=True,
-            privsep_exec=True,
-            log_fail_as_error=False,
-        )
+        text = _ask("dpif/show-dp-features", bridge)
+        version = _ask("version")
     except Exception as exc:
         # The text of a failed command has several lines, and ends with what it printed.
         error = " ".join(str(exc).rpartition("Stderr: ")[2].split())
@@ -51,7 +47,21 @@ def read_lacking(
         LOG.warning("Port chains on host %s: %s", host, datapath.describe(lacks))
     else:
         LOG.info("The datapath of host %s has all features that port chains use", host)
+    if datapath_type != ovs_constants.OVS_DATAPATH_SYSTEM and datapath.keeps_old_entries(version):
+        LOG.warning(
+            "%s of host %s can go on for a while by flows that were replaced, in its userspace "
+            "datapath: upgrade Open vSwitch to 3.2 or later, or to 3.1.3, 3.0.5 or 2.17.8",
+            *(version.strip(), host),
+        )
     return lacks
+
+
+def _ask(*command: str) -> str:
+    """Give ovs-vswitchd a command, and return its answer."""
+    argv = ["ovs-appctl", f"--timeout={_TIMEOUT_SECONDS}", *command]
+    return str(
+        agent_utils.execute(argv, run_as_root=True, privsep_exec=True, log_fail_as_error=False)
+    )
 
 
 def lacking(text: str, datapath_type: str) -> frozenset[datapath.Feature]:

@@ -165,6 +165,29 @@ def shortfall(entries: Iterable[SwitchEntry], lacks: Collection[Feature]) -> str
     return describe({need for name in used for need in NEEDS.get(name, ()) if need in lacks})
 
 
+# Series of Open vSwitch -> its first release in which ovs-vswitchd modifies the right entry of its
+# own datapath when flows change. Earlier series never got the correction, later ones always had it.
+_CORRECTED_IN = {(2, 17): 8, (3, 0): 5, (3, 1): 3}
+
+
+def keeps_old_entries(version: str) -> bool:
+    """Tell whether the userspace datapath of a release can keep entries of flows that are gone.
+
+    If two entries overlap, these releases modify the wrong one of them. Packets that only the other
+    one matches then go where flows of before sent them, until none has come for ten seconds
+    (docs/datapaths.md).
+
+    :param version: has the number of the release, such as ``3.1.0``.
+    """
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        return False
+    major, minor, patch = map(int, found.groups())
+    if (major, minor) in _CORRECTED_IN:
+        return patch < _CORRECTED_IN[major, minor]
+    return (major, minor) < min(_CORRECTED_IN)
+
+
 def describe(lacks: Iterable[Feature]) -> str:
     """Return what a datapath lacks and what happens because of it; empty if it lacks nothing."""
     texts = [f"{feature.name} ({feature.effect})" for feature in sorted(lacks)]

@@ -126,8 +126,8 @@ def _agent(
 def _switch_program(
     lab: layout.Layout, host: str, program: str, *arguments: str
 ) -> tuple[str, ...]:
-    """The system's own Open vSwitch, or on OVN's hosts the version that OVN was built with."""
-    if lab.driver_of(host) == "ovn":
+    """The system's own Open vSwitch, or the version that OVN was built with."""
+    if ovn_toolchain.has_newest_switch(lab, host):
         return ovn_toolchain.command(program, *arguments)
     return (program, *arguments)
 

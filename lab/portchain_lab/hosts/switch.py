@@ -22,7 +22,7 @@ _LEARNED = re.compile(r"hard_timeout=\d+, (?:\w+_age=\d+, )*(priority=\S+) actio
 def create_database(lab: layout.Layout, host: str) -> None:
     """Create a host's empty switch database."""
     path = str(lab.host_directory(host) / "conf.db")
-    if lab.driver_of(host) == "ovn":
+    if ovn_toolchain.has_newest_switch(lab, host):
         ovn_toolchain.run("ovsdb-tool", "create", path, str(ovn_toolchain.SWITCH_SCHEMA))
     else:
         _run(["ovsdb-tool", "create", path, "/usr/share/openvswitch/vswitch.ovsschema"])

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from scapy.layers.inet import TCP
+from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import Ether
 
-from portchain.dataplane.datapath import FEATURES, lacking, parse_features
+from portchain.dataplane.datapath import FEATURES, keeps_old_entries, lacking, parse_features
 from portchain.dataplane.host_switch import Firewall
 from tests.functional.dataplane.fabric import VM_MAC, Fabric, tcp
-from tests.functional.vswitch import Vswitch, running_vswitch
+from tests.functional.vswitch import DATAPATH, Vswitch, running_vswitch
 from tests.plans import chain, classifier, tap, target
 
 ANY_IPV6 = classifier(
@@ -69,3 +69,35 @@ def test_taps_get_copies_from_samples_without_clone(fabric: Fabric) -> None:
         (copy,) = fabric.vswitch.received(port, 1, lambda frame: TCP in frame)
         assert bytes(copy)[12:] == bytes(tcp())[12:]
     assert fabric.vswitch.slow_flows() == []
+
+
+def test_it_is_known_whether_this_release_keeps_old_entries(vswitch: Vswitch) -> None:
+    """Two entries overlap, and the flow from which both come changes."""
+    vswitch.add_bridge("br-int")
+    for number in (1, 2, 3):
+        vswitch.add_port("br-int", f"p{number}", number)
+
+    def program(**outputs: int) -> None:
+        flows = (f"ip,nw_dst={prefix},actions={port}" for prefix, port in outputs.items())
+        argv = ("ovs-ofctl", "--bundle", "replace-flows", "br-int", "-")
+        vswitch.run(*argv, stdin="".join(f"{flow}\n" for flow in flows))
+        vswitch.appctl("revalidator/wait")
+
+    def send(destination: str) -> None:
+        vswitch.send(
+            "p1", Ether(src=VM_MAC, dst=VM_MAC) / IP(src="10.0.0.1", dst=destination) / TCP()
+        )
+
+    program(**{"10.9.0.0/16": 2})
+    send("10.9.0.1")  # entries with masks of 16 bits are the first that are looked at
+    program(**{"10.9.0.0/16": 2, "10.1.2.0/24": 2})
+    send("10.1.2.2")
+    program(**{"10.1.0.0/16": 2})
+    send("10.1.0.2")
+    program(**{"10.1.0.0/16": 3})
+    entries = vswitch.appctl("dpctl/dump-flows").splitlines()
+    (actions,) = [one.rpartition("actions:")[2] for one in entries if "dst=10.1.2.2/" in one]
+    (others,) = [one.rpartition("actions:")[2] for one in entries if "dst=10.1.0.2/" in one]
+    is_in_userspace = DATAPATH == "userspace"
+    version = vswitch.appctl("version")
+    assert (actions != others) is (is_in_userspace and keeps_old_entries(version)), entries

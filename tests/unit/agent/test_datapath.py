@@ -12,12 +12,14 @@ from portchain.dataplane.datapath import FRAMES, SEGMENTATION
 ANSWER = "Masked set action: Yes\nMPLS Label add: No\nClone action: Yes\nMax MPLS depth: 3\n"
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> list[Any]:
+def answer(
+    monkeypatch: pytest.MonkeyPatch, text: str, version: str = "ovs-vswitchd (Open vSwitch) 3.3.0\n"
+) -> list[Any]:
     asked: list[Any] = []
 
     def execute(argv: list[str], **options: object) -> str:
         asked.append((argv, options))
-        return text
+        return version if argv[-1] == "version" else text
 
     monkeypatch.setattr(datapath.agent_utils, "execute", execute)
     return asked
@@ -28,11 +30,11 @@ def test_a_host_that_lacks_something_is_named_in_the_log(
 ) -> None:
     asked = answer(monkeypatch, ANSWER)
     assert datapath.read_lacking("h1", "br-int", "netdev") == {FRAMES}
-    ((argv, options),) = asked
-    assert argv[0] == "ovs-appctl"
-    assert argv[2:] == ["dpif/show-dp-features", "br-int"]
-    assert options["run_as_root"]
-    assert options["privsep_exec"]
+    for argv, options in asked:
+        assert argv[0] == "ovs-appctl"
+        assert options["run_as_root"]
+        assert options["privsep_exec"]
+    assert [argv[2:] for argv, _ in asked] == [["dpif/show-dp-features", "br-int"], ["version"]]
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "host h1: the datapath lacks MPLS Label add (every packet" in record.getMessage()
@@ -86,3 +88,15 @@ def test_the_kernel_needs_a_module_to_divide_large_packets(
     monkeypatch.setattr(datapath, "_LOADED_MODULES", sys_module)
     monkeypatch.setattr(datapath, "_MODULES", modules)
     assert datapath.read_lacking("h1", "br-int", kind) == lacks
+
+
+@pytest.mark.parametrize(("kind", "warns"), [("netdev", True), ("system", False)])
+def test_a_release_that_keeps_old_entries_is_named_in_the_log_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str, warns: bool
+) -> None:
+    answer(monkeypatch, ANSWER, "ovs-vswitchd (Open vSwitch) 3.1.0\n")
+    known = datapath.read_lacking("h1", "br-int", kind)
+    assert datapath.read_lacking("h1", "br-int", kind, known) == known
+    text = "WARNING ovs-vswitchd (Open vSwitch) 3.1.0 of host h1 can go on"
+    told = [f"{one.levelname} {one.getMessage()}" for one in caplog.records]
+    assert sum(one.startswith(text) for one in told) == warns

@@ -12,6 +12,7 @@ from portchain.dataplane.datapath import (
     Feature,
     constructs,
     describe,
+    keeps_old_entries,
     lacking,
     parse_features,
     shortfall,
@@ -93,3 +94,22 @@ def test_each_feature_that_is_lacking_is_described_with_its_effect() -> None:
     said = describe({NSH, PACKET_LENGTH})
     assert said.startswith("the datapath lacks Check pkt length action (")
     assert f"; NSH ({NSH.effect})" in said
+
+
+@pytest.mark.parametrize(
+    ("version", "keeps"),
+    [
+        ("2.15.0", True),
+        ("2.17.7", True),
+        ("2.17.8", False),
+        ("3.0.4", True),
+        ("3.0.5", False),
+        ("3.1.0", True),
+        ("3.1.10", False),
+        ("3.2.0", False),
+        ("10.0.0", False),
+        ("unknown", False),
+    ],
+)
+def test_releases_that_modify_the_wrong_entry(version: str, keeps: bool) -> None:
+    assert keeps_old_entries(f"ovs-vswitchd (Open vSwitch) {version}\n") is keeps

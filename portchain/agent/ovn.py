@@ -140,7 +140,7 @@ class OvnHost:
         Only root can have Open vSwitch report changes; anybody else asks again and again.
         """
         if os.geteuid() == 0:
-            FlowMonitor(BR_CHAIN, (), self._flows_changed, self._switch_connected)
+            FlowMonitor(BR_CHAIN, self._flows_changed, self._switch_connected)
         else:
             bridge = LocalBridge(None, BR_CHAIN)
             FlowPoll(bridge, self._flows_changed, self._switch_connected)

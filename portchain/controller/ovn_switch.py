@@ -52,8 +52,7 @@ class RemoteOvnSwitch(OvnSwitch):
         bridge = RemoteBridge(BR_CHAIN, api, self._endpoint, _INDEX)
         bridge.ensure_listener()
         if self._monitor is None:
-            options = self._endpoint.tls_options
-            self._monitor = FlowMonitor(bridge.target, options, self._changed)
+            self._monitor = FlowMonitor(bridge.target, self._changed)
         return integration
 
     def view(self, plans: Sequence[ChainPlan]) -> HostView:

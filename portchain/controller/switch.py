@@ -130,8 +130,7 @@ class RemoteSwitch(OpenVSwitch):
             remote.ensure_listener()
             found[bridge] = remote
             if bridge not in self._monitors:
-                monitor = FlowMonitor(remote.target, self._endpoint.tls_options, self._changed)
-                self._monitors[bridge] = monitor
+                self._monitors[bridge] = FlowMonitor(remote.target, self._changed)
         for bridge in self._monitors.keys() - found.keys():
             self._monitors.pop(bridge).stop()
         return found

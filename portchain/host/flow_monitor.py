@@ -5,16 +5,19 @@ hosts of OVN, nobody says that Open vSwitch has been restarted.
 """
 
 import re
-import subprocess
+import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+
+from os_ken.ofproto import ofproto_v1_4 as ofp
+from os_ken.ofproto import ofproto_v1_4_parser as messages
 
 from portchain.dataplane.flow import COOKIE
-from portchain.host.bridge import OPENFLOW, BridgeConnection, ofctl_argv
+from portchain.host.bridge import BridgeConnection
+from portchain.host.openflow import SWITCH, Connection
 
-_MONITOR_SECONDS = 60
-"""After this time, ovs-ofctl ends and is started again. That bounds how long a dead connection goes
-unnoticed, and how long a process outlives a program that was killed."""
+_SILENT_SECONDS, _ANSWER_SECONDS = 20.0, 20.0
+"""After so much silence, the switch is asked whether it is there, and given up if it is silent."""
 
 _FAST_RETRY_SECONDS, _FAST_RETRIES, _SLOW_RETRY_SECONDS = 0.1, 100, 2.0
 """A switch that has just gone away is usually restarting, and has no flows then. Until ours are
@@ -25,12 +28,16 @@ _FLOW_COUNT = re.compile(r"flow_count=(\d+)", re.ASCII)
 
 _OUR_COOKIE = f"cookie={COOKIE:#x}"
 
+# A reply consists of a header and of updates; an update begins with its length and its event.
+_REPLY_HEADER = 16
+_UPDATE = struct.Struct("!HH")
+_CHANGED_FLOW = struct.Struct("!16xQ")  # the flow's cookie
+
 
 class FlowMonitor:
-    """Runs ``ovs-ofctl monitor`` on one bridge, in a thread of its own.
+    """Has one bridge report what happens to its flows, in a thread of its own.
 
-    :param target: address of the bridge in the notation of ovs-ofctl(8).
-    :param options: further options of ovs-ofctl.
+    :param target: the bridge's address, as for ``openflow.Connection``.
     :param changed: called when our flows have changed or may have; must not block.
     :param connected: called before that if the switch may have been restarted; must not block.
     """
@@ -38,25 +45,21 @@ class FlowMonitor:
     def __init__(
         self,
         target: str,
-        options: Sequence[str],
         changed: Callable[[], None],
         connected: Callable[[], None] = lambda: None,
     ) -> None:
-        # Additions are not monitored: they are ours. Our own deletions are reported as well, which
-        # costs one comparison each.
-        words = (*options, "--unixctl=none", f"--timeout={_MONITOR_SECONDS}", "watch:!initial,!add")
-        self._argv = ofctl_argv(target, "monitor", words, OPENFLOW)
+        self._target = target
         self._changed = changed
         self._connected = connected
         self._stopped = threading.Event()
-        self._process: subprocess.Popen[str] | None = None
+        self._connection: Connection | None = None
         threading.Thread(target=self._run, name=f"flow-monitor {target}", daemon=True).start()
 
     def stop(self) -> None:
         """Stop monitoring."""
         self._stopped.set()
-        if self._process is not None:
-            self._process.terminate()
+        if (connection := self._connection) is not None:
+            connection.interrupt()
 
     def _run(self) -> None:
         failures = 0
@@ -67,22 +70,70 @@ class FlowMonitor:
                 self._stopped.wait(_FAST_RETRY_SECONDS if is_fast else _SLOW_RETRY_SECONDS)
 
     def _monitor(self) -> bool:
-        """Run ovs-ofctl until it ends; return whether the switch answered it."""
+        """Monitor until the connection ends; return whether the switch answered."""
         answered = False
-        with subprocess.Popen(
-            self._argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as self._process:
-            assert self._process.stdout is not None
-            for line in self._process.stdout:
-                # From the reply on, every change is reported. Changes before it may have been
-                # missed.
-                is_reply = not answered and "FLOW_MONITOR reply" in line
-                answered = answered or is_reply
-                if is_reply:
-                    self._connected()
-                if is_reply or _OUR_COOKIE in line:
-                    self._changed()
+        try:
+            with Connection(self._target) as self._connection:
+                self._connection.send([_request()])
+                for reply in self._replies(self._connection):
+                    # From the first reply on, every change is reported. Changes before it may have
+                    # been missed.
+                    if not answered:
+                        self._connected()
+                    if not answered or any(map(_is_ours, _updates(reply))):
+                        self._changed()
+                    answered = True
+        except OSError:
+            pass
+        finally:
+            self._connection = None
         return answered
+
+    def _replies(self, connection: Connection) -> Iterator[bytes]:
+        """Yield replies to the request until the switch does not answer any more.
+
+        :raises OSError: the connection has ended, or the switch refuses the request.
+        """
+        while not self._stopped.is_set():
+            if not connection.wait(_SILENT_SECONDS):
+                connection.send([messages.OFPEchoRequest(SWITCH)])
+                if not connection.wait(_ANSWER_SECONDS):
+                    return
+            for kind, data in connection.receive():
+                if kind == ofp.OFPT_ERROR:
+                    raise OSError("the switch refuses to report changes")
+                if kind == ofp.OFPT_MULTIPART_REPLY:
+                    yield data
+
+
+def _request() -> messages.OFPFlowMonitorRequest:
+    """Additions are not monitored: they are ours. Our own deletions cost a comparison each."""
+    return messages.OFPFlowMonitorRequest(
+        SWITCH,
+        monitor_flags=ofp.OFPFMF_REMOVED | ofp.OFPFMF_MODIFY,
+        match=messages.OFPMatch(),
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+    )
+
+
+def _updates(message: bytes) -> Iterator[bytes]:
+    place = _REPLY_HEADER
+    while place + _UPDATE.size <= len(message):
+        length, _ = _UPDATE.unpack_from(message, place)
+        yield message[place : place + length]
+        place += max(length, _UPDATE.size)
+
+
+def _is_ours(update: bytes) -> bool:
+    """Tell whether an update is about a flow of ours, or says that some may be missing."""
+    _, event = _UPDATE.unpack_from(update)
+    if event in (ofp.OFPFME_PAUSED, ofp.OFPFME_RESUMED):
+        return True
+    if event == ofp.OFPFME_ABBREV or len(update) < _CHANGED_FLOW.size:
+        return False
+    (cookie,) = _CHANGED_FLOW.unpack_from(update)
+    return bool(cookie == COOKIE)
 
 
 class FlowPoll:

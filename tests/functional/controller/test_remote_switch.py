@@ -292,7 +292,6 @@ def test_only_a_new_connection_can_mean_a_restart(remote: Remote) -> None:
     changes: queue.Queue[str] = queue.Queue()
     monitor = FlowMonitor(
         remote.endpoint.bridge(0),
-        (),
         lambda: changes.put("changed"),
         lambda: changes.put("connected"),
     )

@@ -99,17 +99,27 @@ class Cloud:
 
     def switch(self, plans: Iterable[ChainPlan]) -> LocalSwitch:
         """Return the host ``HERE`` with all ports of plans, and a tunnel to each host."""
-        ports: dict[str, None] = {}
-        for path in itertools.chain.from_iterable(plan.paths for plan in plans):
-            ports |= dict.fromkeys(one.port_id for one in path.sources if one.host == HERE)
-            for target in itertools.chain.from_iterable(hop.targets for hop in path.hops):
-                if target.host == HERE:
-                    ports |= dict.fromkeys((target.ingress_port, target.egress_port))
         return LocalSwitch(
             HERE,
             Firewall.OPENVSWITCH,
-            {port: LocalPort(number, 1, port) for number, port in enumerate(ports, 10)},
+            switch_ports(plans),
             patch_to_tun=1,
             patch_to_int=1,
-            tunnels={_tunnel_ip(host): 10 + host for host in range(1, self.hosts)},
+            tunnels={address: number for number, address in tunnel_addresses(self).items()},
         )
+
+
+def switch_ports(plans: Iterable[ChainPlan]) -> dict[str, LocalPort]:
+    """Return the ports that plans have on the host ``HERE``."""
+    ports: dict[str, None] = {}
+    for path in itertools.chain.from_iterable(plan.paths for plan in plans):
+        ports |= dict.fromkeys(one.port_id for one in path.sources if one.host == HERE)
+        for target in itertools.chain.from_iterable(hop.targets for hop in path.hops):
+            if target.host == HERE:
+                ports |= dict.fromkeys((target.ingress_port, target.egress_port))
+    return {port: LocalPort(number, 1, port) for number, port in enumerate(ports, 10)}
+
+
+def tunnel_addresses(cloud: Cloud) -> dict[int, str]:
+    """Return the port of each tunnel of the host ``HERE`` -> the address of the other host."""
+    return {10 + host: _tunnel_ip(host) for host in range(1, cloud.hosts)}

@@ -1,5 +1,6 @@
 """The program ``portchain-controller``."""
 
+import resource
 import signal
 import sys
 import threading
@@ -25,6 +26,9 @@ from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 
 LOG = log.getLogger(__name__)
+
+_DESCRIPTORS, _DESCRIPTORS_OF_HOST = 256, 24
+"""How many a process may need, and how many more for each host; some 14 are usual."""
 
 
 class Host:
@@ -107,6 +111,7 @@ def main() -> None:
             "portchain-controller: no hosts to program: set the option openflow_hosts or ovn_hosts "
             "in the section port_chain"
         )
+    allow_descriptors(len(endpoints) + len(on_ovn))
     hosts = [
         *(Host(name, endpoint) for name, endpoint in endpoints.items()),
         *(OvnHost(name, endpoint) for name, endpoint in on_ovn.items()),
@@ -121,6 +126,21 @@ def main() -> None:
     stopped.wait()
     for host in hosts:
         host.stop()
+
+
+def allow_descriptors(hosts: int) -> None:
+    """Let this process open as many files and connections as its hosts take."""
+    needed = _DESCRIPTORS + hosts * _DESCRIPTORS_OF_HOST
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < needed:
+            LOG.error(
+                "%d hosts take %d open files, and this process may have %d: set LimitNOFILE in "
+                "its unit file, or configure fewer hosts for each controller",
+                *(hosts, needed, allowed),
+            )
 
 
 def read_configuration(arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -38,7 +39,7 @@ SIZES = (10, 50, 200)
 CHAINS = 10
 """Chains of each host, of which each has two groups."""
 REST_SECONDS = 60.0
-_DEADLINE = 900.0
+_DEADLINE = 240.0
 _BROKER_PORT = 5672
 _MARK = "RESULT "
 _CONFIG = """
@@ -54,10 +55,11 @@ openflow_hosts = {hosts}
 """
 
 
-def measure(sizes: Sequence[int], rest: float = REST_SECONDS) -> list[Row]:
+def measure(sizes: Sequence[int], rest: float = REST_SECONDS, taken: int = 0) -> list[Row]:
     """Measure a controller with each of these numbers of hosts.
 
     :param rest: seconds during which nothing happens.
+    :param taken: files that the controller has open before it connects to hosts.
     :raises subprocess.CalledProcessError: a measurement failed.
     """
     runs = []
@@ -66,7 +68,7 @@ def measure(sizes: Sequence[int], rest: float = REST_SECONDS) -> list[Row]:
         netns.create([name])
         try:
             argv = [sys.executable, "-m", "bench.scale.controller", "--one", str(size)]
-            argv += ["--rest", str(rest)]
+            argv += ["--rest", str(rest), "--taken", str(taken)]
             command = netns.command(name, argv)
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         finally:
@@ -167,7 +169,7 @@ def _wait_for(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def measure_one(count: int, rest: float) -> dict[str, float]:
+def measure_one(count: int, rest: float, taken: int) -> dict[str, float]:
     """Measure a controller with a number of hosts in this network namespace."""
     cloud = Cloud(hosts=3)
     server = Server(cloud)
@@ -184,37 +186,42 @@ def measure_one(count: int, rest: float) -> dict[str, float]:
         )
         rpc.start()
         stack.callback(rpc.stop)
-        return _measure(stack, config, server, list(hosts), rest)
+        return _measure(_controller(stack, config, taken), server, list(hosts), rest)
 
 
-def _measure(
-    stack: contextlib.ExitStack,
-    config: Path,
-    server: Server,
-    hosts: Sequence[str],
-    rest: float,
-) -> dict[str, float]:
-    began = time.monotonic()
+def _controller(stack: contextlib.ExitStack, config: Path, taken: int) -> int:
+    """Start the program; return its process id. It ends with the stack."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * taken), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(taken)]
     program = Path(sys.executable).with_name("portchain-controller")
-    process = subprocess.Popen([str(program), f"--config-file={config}"], stderr=subprocess.DEVNULL)
+    argv = [str(program), f"--config-file={config}", f"--log-file={config.with_suffix('.log')}"]
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, pass_fds=files)
+    for file in files:
+        os.close(file)
     stack.callback(process.wait)
     stack.callback(process.kill)
+    return process.pid
+
+
+def _measure(pid: int, server: Server, hosts: Sequence[str], rest: float) -> dict[str, float]:
+    began = time.monotonic()
     server.wait(hosts, {plan.id: 1 for plan in server.plans})
     found = {
         "start: until all hosts have all flows (s)": time.monotonic() - began,
-        "start: processor time (s)": _used(process.pid),
+        "start: processor time (s)": _used(pid),
     }
-    before, began = _used(process.pid), time.monotonic()
+    before, began = _used(pid), time.monotonic()
     time.sleep(rest)
-    busy = _used(process.pid) - before
+    busy = _used(pid) - before
     found |= {
         "at rest: processor time, % of a core": 100 * busy / max(0.001, time.monotonic() - began),
-        "threads": len(list(Path(f"/proc/{process.pid}/task").iterdir())),
-        "descriptors": len(list(Path(f"/proc/{process.pid}/fd").iterdir())),
-        "processes that it started": len(_children(process.pid)),
-        "memory (MiB)": _memory(process.pid),
+        "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
+        "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+        "processes that it started": len(_children(pid)),
+        "memory (MiB)": _memory(pid),
     }
-    return found | _measure_changes(server, process.pid, hosts)
+    return found | _measure_changes(server, pid, hosts)
 
 
 def _measure_changes(server: Server, pid: int, hosts: Sequence[str]) -> dict[str, float]:
@@ -260,13 +267,16 @@ def main() -> None:
     parser.add_argument(
         "--rest", type=float, default=REST_SECONDS, help="seconds at rest; default: %(default)s"
     )
+    parser.add_argument(
+        "--taken", type=int, default=0, help="files that the controller has open at its start"
+    )
     parser.add_argument("--one", type=int, help="measure in this namespace, print JSON")
     arguments = parser.parse_args()
     if arguments.one:
-        print(_MARK + json.dumps(measure_one(arguments.one, arguments.rest)))
+        print(_MARK + json.dumps(measure_one(arguments.one, arguments.rest, arguments.taken)))
         return
     sizes = [int(size) for size in arguments.hosts.split(",")]
-    rows = measure(sizes, arguments.rest)
+    rows = measure(sizes, arguments.rest, arguments.taken)
     print(text_table("controller: N hosts with ten chains each", sizes, rows))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import results
-from bench.scale import agent, hosts, server
+from bench.scale import agent, controller, hosts, server
 from bench.scale.rows import Row, text_table
 
 Sizes = Sequence[int]
@@ -73,6 +73,12 @@ PARTS = (
         (10, 100, 1_000),
         (10, 30),
         lambda sizes: hosts.figures(hosts.measure_starts(sizes)),
+    ),
+    Part(
+        "controller: N hosts with ten chains each",
+        (10, 50, 200),
+        (2, 4),
+        controller.measure,
     ),
 )
 

@@ -22,6 +22,7 @@ from portchain.host.endpoint import endpoints_of
 from portchain.host.metrics import HostCollector
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
+from portchain.ovsdb.polling import allow_many_connections
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 
@@ -112,6 +113,7 @@ def main() -> None:
             "in the section port_chain"
         )
     allow_descriptors(len(endpoints) + len(on_ovn))
+    allow_many_connections()
     hosts = [
         *(Host(name, endpoint) for name, endpoint in endpoints.items()),
         *(OvnHost(name, endpoint) for name, endpoint in on_ovn.items()),

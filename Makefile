@@ -8,7 +8,7 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests setup-ovn setup-nova setup-release demo demo-down lab shell lint test test-full \
+.PHONY: help setup setup-tests setup-ovn setup-nova setup-release demo demo-down lab shell lint test test-more test-full \
 	test-kernel test-kernel-lab test-ovn test-release search bench docs dist
 
 help: ## show this list
@@ -44,8 +44,11 @@ shell: ## open a shell with openstack, beside the lab's servers
 lint: setup ## check style, types and import rules
 	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
 
-test: setup-tests ## check everything that has to hold (ARGS=tests/unit runs a part)
+test: setup-tests ## check each kind of thing that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
+
+test-more: setup-tests ## what `make test` leaves out because it takes long; continuous integration runs both
+	@tools/check --more
 
 test-full: setup-release setup-ovn setup-nova ## the same with more seeds, combinations and restarts
 	@PORTCHAIN_FULL=1 tools/check $(ARGS)

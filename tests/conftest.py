@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from portchain_lab.hosts.launcher import GC_THRESHOLDS
 
+from tests import parts
 from tests.full import FULL
 
 # By Python's own thresholds, a tenth of the processor time goes into looking for cycles among the
@@ -49,10 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests by file: those of LONGEST, then all others in the order as they were.
 
     Tests with the mark ``only_in_full`` are left to the full run. Skipped, they would fail in
-    continuous integration.
+    continuous integration. Neither run has what is in the other part of the tests.
     """
     if not FULL:
         items[:] = [one for one in items if one.get_closest_marker("only_in_full") is None]
+    if parts.PART:
+        parts.select(items, Path(__file__).parent)
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 

@@ -20,12 +20,12 @@ from bench.dataplane import report as dataplane_report
 from bench.dataplane import rows as dataplane_rows
 from bench.dataplane.rows import Row
 from bench.dataplane.run import run as run_packets
-from bench.environments import IMPLEMENTATIONS, REPOSITORY, Implementation
+from bench.environments import FOR_PACKETS, IMPLEMENTATIONS, REPOSITORY, Implementation
 from bench.errors import BenchError
 from bench.failover import cases as failover_cases
 from bench.failover import rows as failover_rows
 from bench.failover import run as failover
-from bench.points import NETWORKING_SFC, PORTCHAIN, Measured
+from bench.points import NETWORKING_SFC, ON_OVN, PORTCHAIN, Measured
 from bench.results import Result
 from bench.run import Plan, run
 from bench.soak import run as soak
@@ -53,10 +53,22 @@ def chain_counts(text: str) -> tuple[int, ...]:
     return tuple(counts)
 
 
+def implementation_names(text: str) -> tuple[str, ...]:
+    """Names from text such as ``portchain,portchain-ovn``.
+
+    :raises argparse.ArgumentTypeError: there is no such implementation.
+    """
+    names = tuple(text.split(","))
+    known = [one.name for one in FOR_PACKETS]
+    if unknown := ", ".join(name for name in names if name not in known):
+        raise argparse.ArgumentTypeError(f"there is no {unknown}: use {', '.join(known)}")
+    return names
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     command = argparse.ArgumentParser(prog="python -m bench", description=DESCRIPTION)
-    names = [implementation.name for implementation in IMPLEMENTATIONS]
+    names = tuple(one.name for one in FOR_PACKETS)
     command.add_argument(
         "what",
         nargs="?",
@@ -110,7 +122,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="failover: name of the labs (default: %(default)s)",
     )
-    command.add_argument("--only", choices=names, help="measure only this implementation")
+    command.add_argument(
+        "--only",
+        type=implementation_names,
+        default=names,
+        metavar="NAMES",
+        help=f"measure only these, such as {names[0]},{names[-1]} (default: {', '.join(names)}; "
+        f"{ON_OVN} with dataplane only)",
+    )
     command.add_argument(
         "--hosts", type=int, default=2, help="number of compute hosts (default: %(default)s)"
     )
@@ -228,7 +247,7 @@ def measure_packets(arguments: argparse.Namespace) -> int:
         show_packets(dataplane_rows.read(arguments.show), arguments.show.name, arguments.markdown)
         return 0
     plan = packet_plan(arguments)
-    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
+    chosen = [one for one in FOR_PACKETS if one.name in arguments.only]
     firewall = arguments.firewall or packet_firewall(chosen)
     about = {
         "machine": results.machine(),
@@ -361,7 +380,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # ovsdbapp logs an error when a lab that it was connected to is removed.
     logging.getLogger("ovsdbapp").setLevel(logging.ERROR)
     plan = plan_of(arguments)
-    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
+    chosen = [one for one in IMPLEMENTATIONS if one.name in arguments.only]
     versions = {one.name: one.version for one in chosen}
     about = {"machine": results.machine(), "versions": versions, "plan": asdict(plan)}
     result = Result(results.now(), about, [])

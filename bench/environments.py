@@ -12,7 +12,7 @@ from portchain_lab.layout import Software
 from portchain_lab.progress import Progress
 
 from bench.errors import BenchError
-from bench.points import NETWORKING_SFC, PORTCHAIN
+from bench.points import NETWORKING_SFC, ON_OVN, PORTCHAIN
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORKING_SFC_VERSION = "23.0.0"
@@ -42,11 +42,13 @@ class Implementation:
 
     :param version: version of its distribution.
     :param software: prepares the environment if necessary; returns what the lab runs from it.
+    :param driver: of the lab.
     """
 
     name: str
     version: str
     software: Callable[[Progress], Software]
+    driver: str = "ovs"
 
 
 def _portchain(_: Progress) -> Software:
@@ -96,3 +98,8 @@ IMPLEMENTATIONS = (
     Implementation(PORTCHAIN, metadata.version("neutron-portchain"), _portchain),
     Implementation(NETWORKING_SFC, NETWORKING_SFC_VERSION, networking_sfc),
 )
+FOR_PACKETS = (
+    *IMPLEMENTATIONS,
+    Implementation(ON_OVN, metadata.version("neutron-portchain"), _portchain, "ovn"),
+)
+"""Those whose data plane is measured."""

@@ -8,6 +8,8 @@ from typing import Any
 
 PORTCHAIN = "portchain"
 NETWORKING_SFC = "networking-sfc"
+ON_OVN = "portchain-ovn"
+"""portchain on hosts of OVN; for the data plane only."""
 
 UNITS: Mapping[str, str] = {
     "latency": "ms",

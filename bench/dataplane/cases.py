@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-NONE, STATIC, CHAIN = "none", "static", "chain"
-"""Ways of steering: no chain, flows written by hand, and the implementation's chain."""
+BARE, NONE, STATIC, CHAIN = "bare", "none", "static", "chain"
+"""Ways of steering: nobody has a chain (on OVN, where ports with chains take a detour), packets of
+no chain while others have chains, flows written by hand, and the implementation's chain."""
 
 FIRST_PORT = 31000
 
@@ -63,9 +64,13 @@ def combine(functions: Sequence[int], pairs: Sequence[int]) -> tuple[Case, ...]:
     )
 
 
-def subjects(cases: Sequence[Case]) -> list[Subject]:
-    """No chain, and then each case steered by hand and by a chain."""
-    kinds = [(NONE, DIRECT), *((how, case) for case in cases for how in (STATIC, CHAIN))]
+def subjects(cases: Sequence[Case], *, by_hand: bool = True) -> list[Subject]:
+    """No chain, and then each case steered by hand and by a chain.
+
+    :param by_hand: whether flows can be written by hand.
+    """
+    ways = (STATIC, CHAIN) if by_hand else (CHAIN,)
+    kinds = [(NONE, DIRECT), *((how, case) for case in cases for how in ways)]
     return [Subject(how, case, FIRST_PORT + 2 * number) for number, (how, case) in enumerate(kinds)]
 
 

@@ -10,7 +10,7 @@ from typing import IO, Self
 from portchain_lab.hosts import switch
 from portchain_lab.lab import Lab
 
-BRIDGES = ("br-int", "br-tun")
+BRIDGES = frozenset({"br-int", "br-tun", "br-chain"})
 SETTLE = 0.3
 """Seconds in which a switch completes what the last packets caused."""
 
@@ -36,11 +36,16 @@ def forget_entries(lab: Lab) -> None:
         lab.appctl(host, "revalidator/purge")
 
 
+def bridges(lab: Lab, host: str) -> list[str]:
+    """Bridges of a host that can have flows of chains."""
+    return sorted(BRIDGES & set(lab.vsctl(host, "list-br").split()))
+
+
 def count_flows(lab: Lab) -> int:
     """OpenFlow flows in the bridges of all hosts."""
     total = 0
     for host in lab.hosts:
-        for bridge in BRIDGES:
+        for bridge in bridges(lab, host):
             shown = lab.ofctl(host, "dump-aggregate", bridge)
             total += sum(int(number) for number in re.findall(r"flow_count=(\d+)", shown))
     return total
@@ -61,7 +66,7 @@ class FlowChanges:
     def __enter__(self) -> Self:
         for host in self._lab.hosts:
             directory = str(self._lab.layout.host_directory(host))
-            for bridge in BRIDGES:
+            for bridge in bridges(self._lab, host):
                 argv = ["ovs-ofctl", "-O", switch.OPENFLOW_VERSIONS, "monitor"]
                 argv += [f"unix:{directory}/{bridge}.mgmt", "watch:!initial"]
                 # A file, because a full pipe would make the switch pause its reports.

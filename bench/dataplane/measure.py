@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from portchain_lab.progress import Progress
 from bench import cpu
 from bench.dataplane import cases, counters, streams
 from bench.dataplane.alive import OpenConnections
-from bench.dataplane.cases import CHAIN, NONE, STATIC, Case, Subject
+from bench.dataplane.cases import BARE, CHAIN, NONE, STATIC, Case, Subject
 from bench.dataplane.fabric import StaticSteering
 from bench.dataplane.load import Connections, Datagrams
 from bench.dataplane.rows import Row
@@ -80,7 +80,8 @@ class Bench:
         self._implementation = implementation
         self._plan = plan
         self._site = site
-        self._subjects = cases.subjects(plan.cases)
+        self._is_ovn = site.lab.layout.has_ovn
+        self._subjects = cases.subjects(plan.cases, by_hand=not self._is_ovn)
         self._values: dict[tuple[Subject, str, int], list[float]] = {}
         lab = site.lab
         self._switches = cpu.Meter(lab, *(f"ovs-vswitchd@{host}" for host in lab.hosts))
@@ -97,26 +98,31 @@ class Bench:
 
     def prepare(self, report: Progress) -> None:
         """Create the chains, and write the flows by hand."""
-        static = StaticSteering(self._site)
+        if self._is_ovn:
+            self._measure_without_chains()
+            report("packets before there is a chain")
+        static = None if self._is_ovn else StaticSteering(self._site)
         before = counters.count_flows(self._site.lab)
         for subject in self._subjects:
             if subject.steering == CHAIN:
                 self._site.steer(subject)
-            elif subject.steering == STATIC:
+            elif static is not None and subject.steering == STATIC:
                 static.steer(subject)
             after = counters.count_flows(self._site.lab)
             self._add(subject, [("flows", after - before)])
             before = after
         report("chains and static flows")
 
+    def _measure_without_chains(self) -> None:
+        (direct,) = [one for one in self._subjects if one.steering == NONE]
+        for _ in range(self._plan.repeat):
+            self._measure_once(replace(direct, steering=BARE))
+
     def run(self, report: Progress) -> None:
         """Make all measurements: the cases alternate."""
         for number in range(self._plan.repeat):
             for subject in self._subjects:
-                self._measure_idle()
-                self._add(subject, self._bursts(subject))
-                if self._plan.seconds:
-                    self._add(subject, self._streams(subject))
+                self._measure_once(subject)
             report(f"round {number + 1} of {self._plan.repeat}")
         for alive in self._plan.alive:
             for subject in self._crowded():
@@ -125,6 +131,12 @@ class Bench:
                     for _ in range(self._plan.repeat):
                         self._add(subject, self._bursts(subject), alive)
                 report(f"{alive} connections open: {subject.case}, {subject.steering}")
+
+    def _measure_once(self, subject: Subject) -> None:
+        self._measure_idle()
+        self._add(subject, self._bursts(subject))
+        if self._plan.seconds:
+            self._add(subject, self._streams(subject))
 
     def _crowded(self) -> Sequence[Subject]:
         crowded = self._plan.crowded

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.table import Table
 
-from bench.dataplane.cases import CHAIN, DIRECT, NONE, STATIC, Case
+from bench.dataplane.cases import BARE, CHAIN, DIRECT, NONE, STATIC, Case
 from bench.dataplane.goals import COSTS, GROWTH, RATES, goal, is_cost
 from bench.dataplane.rows import METRICS, Row, Rows
-from bench.points import NETWORKING_SFC, PORTCHAIN
+from bench.points import NETWORKING_SFC, ON_OVN, PORTCHAIN
 
 MET, MISSED = "yes", "no"
 EMPTY = ("", "-")
@@ -48,6 +48,8 @@ def headings(rows: Rows) -> list[str]:
         found += ["no chain", "by hand", name, "/ no chain", "/ by hand"]
         if name == PORTCHAIN:
             found += ["goal", "met"]
+        if name == ON_OVN:
+            found += ["nobody has a chain", f"/ {PORTCHAIN}"]
     if _compared(rows):
         found += [f"{PORTCHAIN} / {NETWORKING_SFC}", "no worse"]
     return [*found, "growth", f"<= {GROWTH}"]
@@ -64,6 +66,9 @@ def cells(rows: Rows, metric: str, alive: int, case: Case) -> list[str]:
         found += [times(ratio(chain, plain)), times(by_hand)]
         if name == PORTCHAIN:
             found += _judged(metric, case, chain, by_hand)
+        if name == ON_OVN:
+            found.append(number(rows.median(name, BARE, DIRECT, metric, alive)))
+            found.append(times(ratio(chain, rows.median(PORTCHAIN, CHAIN, case, metric, alive))))
     if _compared(rows):
         ours, theirs = (
             _comparable(rows, name, case, metric, alive) for name in (PORTCHAIN, NETWORKING_SFC)
@@ -76,13 +81,16 @@ def drawn(rows: Sequence[Row]) -> tuple[list[str], dict[str, list[float | None]]
     """The labels of the cases, and what each implementation costs relative to static flows."""
     found = Rows(rows)
     cases = found.cases(DRAWN[0], 0)
-    return [str(case) for case in cases], {
+    series = {
         f"{name}: {METRICS[metric]}": [
             ratio(*(found.median(name, how, case, metric) for how in (CHAIN, STATIC)))
             for case in cases
         ]
         for metric in DRAWN
         for name in found.implementations
+    }
+    return [str(case) for case in cases], {
+        name: ratios for name, ratios in series.items() if any(ratios)
     }
 
 

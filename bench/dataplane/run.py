@@ -34,7 +34,11 @@ def run(
     console.rule(f"{implementation.name} {implementation.version}")
     with console.status("preparing the environment"):
         software = implementation.software(report)
-    lab = Lab(layout.Layout(LAB, HOSTS, firewall, software=software))
+    driver = implementation.driver
+    networks = layout.default_network_type(driver)
+    lab = Lab(
+        layout.Layout(LAB, HOSTS, firewall, software=software, driver=driver, network_type=networks)
+    )
     # uWSGI imports from its current directory, where it would find portchain.
     layout.ROOT.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(layout.ROOT):

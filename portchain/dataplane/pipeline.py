@@ -57,7 +57,9 @@ REG_CHECKS = "reg4"
 """On br-chain: ``UNCHECKED`` before OVN's egress checks of the port, ``AT_CHECKS`` during them, and
 0 for packets that need none or have passed them."""
 
-UNCHECKED, AT_CHECKS = 1, 2
+UNCHECKED, AT_CHECKS = 1, 3
+BEFORE_CHECKS = f"{REG_CHECKS}=0x1/0x1"
+"""Matches both."""
 
 REG_SENDER = REG_PROJECT
 """In front of a chain: OpenFlow port of the port that a packet is from. Learned flows match it, so

@@ -16,6 +16,7 @@ from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.packet_state import PacketState
 from portchain.dataplane.tracing.parts import Explained, Frozen
 from portchain.dataplane.tracing.reasons import ANSWERED
+from portchain.dataplane.tracing.resumed import complete
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
 
 _MOST_PARTS = 8
@@ -88,7 +89,10 @@ class HostTracer:
         registers = {name: f"{value:#x}" for name, value in state.registers.items() if value}
         flow = state.packet.flow_text(state.in_port, registers)
         options = tracked if state.packet.is_established else []
-        return self._switch.appctl(command, *options, bridge, flow, *actions)
+        text = self._switch.appctl(command, *options, bridge, flow, *actions)
+        return complete(
+            text, lambda *words: self._switch.appctl("ofproto/trace-packet-out", *options, *words)
+        )
 
     def _explain(
         self, text: str, view: HostView, state: PacketState, *, is_start: bool

@@ -19,7 +19,9 @@ from portchain.dataplane.match import (
     undecided_fragment_matches,
 )
 from portchain.dataplane.pipeline import (
+    BEFORE_CHECKS,
     POSITION_DONE,
+    REG_CHECKS,
     REG_NEUTRON_NET,
     REG_OWN,
     REG_PATH_POSITION,
@@ -196,9 +198,15 @@ def _entrance(
 
     def build(table: str, priority: int, match: HeaderMatch, *before: str) -> Iterator[Flow]:
         actions = () if drop else (*before, *_enter_from(context, table))
-        return build_flows(
-            table, priority - below, match, *actions, sources=in_ports, counter=counter
-        )
+        for words, counts in _looks(context, drop=drop):
+            yield from build_flows(
+                table,
+                priority - below,
+                match | words,
+                *actions,
+                sources=in_ports,
+                counter=counter if counts else None,
+            )
 
     if context.switch.firewall is Firewall.OPENVSWITCH and not context.path.ends_after(-1):
         # This flow overtakes the firewall's flow that commits new connections to conntrack.
@@ -208,6 +216,16 @@ def _entrance(
         yield from build("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit)
     for table, priority in _entrance_tables(context):
         yield from build(table, priority, match)
+
+
+def _looks(context: PathOnHost, *, drop: bool) -> tuple[tuple[frozenset[str], bool], ...]:
+    """Return what else the flows match, and whether they count, for each look at a packet.
+
+    br-chain looks twice at what enters a chain: before and after OVN's checks. It counts once.
+    """
+    if drop or not context.switch.has_br_chain:
+        return ((frozenset(), True),)
+    return (frozenset({BEFORE_CHECKS}), False), (frozenset({f"{REG_CHECKS}=0"}), True)
 
 
 def _entrance_tables(context: PathOnHost) -> Iterator[tuple[str, int]]:

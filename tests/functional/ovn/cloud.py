@@ -248,6 +248,7 @@ class Cloud:
             None,
             (PORT, PORT),
             *((f"{address}/32",) for address in ends),
+            id=ident("classifier"),
         )
         path = Path(
             (classifier,),

@@ -15,6 +15,7 @@ from portchain_lab.observe.capture import Capture
 from portchain_lab.observe.traffic import StreamResult
 from portchain_lab.waiting import wait_for
 
+from portchain.core.counters import CounterKind
 from portchain.core.protocols import UDP
 from portchain.dataplane.flow import COOKIE
 from portchain.dataplane.gates import gate_name
@@ -62,6 +63,20 @@ def test_packets_visit_the_functions(chain: Cloud) -> None:
     result, paths = chain.paths("a", "d", UNCLASSIFIED)
     assert result.lost == []
     assert paths == {("a", "d")}
+
+
+def test_a_packet_that_enters_a_chain_is_counted_once(chain: Cloud) -> None:
+    """Although br-chain looks at it twice: before and behind OVN's checks."""
+    result, _ = chain.paths("a", "d")
+    assert result.lost == []
+    kinds = CounterKind.CLASSIFIED, CounterKind.IN  # of the first function
+
+    def are_counted() -> bool:
+        counts = chain.agents["h1"].reconciler.counts_of().items()
+        entered, got = (sum(count[0] for one, count in counts if one.kind == k) for k in kinds)
+        return got >= result.sent and entered == got
+
+    wait_for(are_counted, DEADLINE, "each packet to be counted once")
 
 
 def test_a_packet_of_a_live_trace_takes_the_way_of_its_port(chain: Cloud) -> None:

@@ -1,5 +1,6 @@
 """Sends packets, and compares what captures see of them with paths, traces and counters."""
 
+import json
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -185,7 +186,9 @@ class Observer:
             (predicted[1], seen.replies, SOURCE, wish is not None and wish.symmetric),
         ):
             for path in paths:
-                what = (probe, wish, path, one.path, one.shown)
+                what = (probe, wish, path, one.path)
+                if not one.agrees(path, end, keepers):
+                    print(json.dumps(one.shown, indent=1))  # too long for the failure's own text
                 assert one.agrees(path, end, keepers), what
                 assert one.is_classified is is_classified, what
                 self._tally.traces[_fate(path, end, is_classified=is_classified)] += 1

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from bench.dataplane import report, rows
-from bench.dataplane.cases import CHAIN, DIRECT, NONE, STATIC, Case
+from bench.dataplane.cases import BARE, CHAIN, DIRECT, NONE, STATIC, Case
 from bench.dataplane.goals import goal
 from bench.dataplane.rows import Row
-from bench.points import NETWORKING_SFC, PORTCHAIN
+from bench.points import NETWORKING_SFC, ON_OVN, PORTCHAIN
 
 ONE, THREE = Case(2), Case(2, 3, symmetric=True)
 ROWS = [
@@ -127,3 +127,22 @@ def test_a_file_of_the_first_version_is_shown(tmp_path):
         "portchain": "107",
         "/ no chain": "0.30",
     }
+
+
+ON_HOSTS_OF_OVN = [
+    Row(ON_OVN, BARE, DIRECT, "tcp cpu", (500.0,)),
+    Row(ON_OVN, NONE, DIRECT, "tcp cpu", (600.0,)),
+    Row(ON_OVN, CHAIN, ONE, "tcp cpu", (1560.0,)),
+]
+
+
+def test_hosts_of_ovn_are_compared_with_others_and_with_no_detour():
+    one, three = table(rows.METRICS["tcp cpu"], [*ROWS, *ON_HOSTS_OF_OVN])
+    assert (one[ON_OVN], one["nobody has a chain"], one["/ portchain"]) == ("1560", "500", "1.20")
+    assert (three[ON_OVN], three["/ portchain"]) == ("-", "-")
+
+
+def test_the_picture_leaves_out_what_has_nothing_to_compare_with():
+    _, series = report.drawn([*ROWS, *ON_HOSTS_OF_OVN])
+    assert [name for name in series if ON_OVN in name] == []
+    assert [name for name in series if PORTCHAIN in name] != []

@@ -85,6 +85,7 @@ class Life(RuleBasedStateMachine):
             bridging=bridging,
             per_port=per_port,
             traced=traced,
+            greet=self._greet,
         )
 
     # Changes of chains.
@@ -263,6 +264,12 @@ class Life(RuleBasedStateMachine):
         lab.flush_mac_tables()
         for vm in vms.values():
             lab.vms.announce_addresses(vm)
+        wait_for(self._is_reachable, DEADLINE, "the source to reach the destination")
+
+    def _greet(self) -> None:
+        """Have both ends send something that each switch learns from."""
+        for name in (SOURCE, DESTINATION):
+            self.world.lab.vms.announce_addresses(self.world.vms[name])
         wait_for(self._is_reachable, DEADLINE, "the source to reach the destination")
 
     def _is_reachable(self) -> bool:

@@ -60,7 +60,7 @@ def _agent(folder: Path) -> AgentProcess | None:
     # A process that has set its title has one text with spaces.
     words = text.replace("\0", " ").split()
     for word in words[:_FIRST_WORDS]:
-        program = word.strip("():").rpartition("/")[2]
+        program = word.strip("()[]:").rpartition("/")[2]
         if program in PROGRAMS:
             return AgentProcess(int(folder.name), program, tuple(_config(words)))
     return None
@@ -72,7 +72,7 @@ def _config(words: list[str]) -> Iterator[str]:
         name, has_value, value = word.partition("=")
         if name in _FILE_OPTIONS:
             following = words[number + 1] if number + 1 < len(words) else ""
-            yield f"{name}={(value if has_value else following).rstrip(')')}"
+            yield f"{name}={(value if has_value else following).rstrip(')]')}"
 
 
 def _network(folder: Path) -> str:

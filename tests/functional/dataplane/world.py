@@ -134,6 +134,8 @@ class WorldHost(Host):
     def switch_normally(self, homes: Mapping[str, str]) -> None:
         """Program Neutron's part: forward every frame to its destination, without flooding.
 
+        Neutron's firewall tracks the connections of what a port receives.
+
         :param homes: port -> its host.
         """
         integration, tunnels = [], []
@@ -141,6 +143,10 @@ class WorldHost(Host):
             to = f"dl_dst={mac(name)},actions=output"
             local = home == self.name
             integration.append(f"table=94,priority=2,{to}:{self._ofports[name] if local else 1}")
+            if local and self._firewall is Firewall.OPENVSWITCH:
+                tracked = f"dl_dst={mac(name)},actions=ct(table=82,zone=1)"
+                integration += [f"table=94,priority=3,{ip},{tracked}" for ip in ("ip", "ipv6")]
+                integration.append(f"table=82,priority=2,{to}:{self._ofports[name]}")
             if not local:
                 tunnels.append(f"table=0,priority=1,in_port=1,{to}:{self._peers[home]}")
         tunnels += [
@@ -151,11 +157,14 @@ class WorldHost(Host):
             Bridge.INT: len(self.neutron_flows) + len(integration),
             Bridge.TUN: len(tunnels),
         }
-        for bridge, table, flows in ((Bridge.INT, 94, integration), (Bridge.TUN, 0, tunnels)):
-            removed = f"delete cookie=0/-1,table={table}"
+        for bridge, tables, flows in (
+            (Bridge.INT, (82, 94), integration),
+            (Bridge.TUN, (0,), tunnels),
+        ):
+            removed = [f"delete cookie=0/-1,table={table}" for table in tables]
             if bridge is Bridge.INT:
                 flows.append("table=94,priority=1,actions=drop")
-            lines = "\n".join([removed, *(f"add {flow}" for flow in flows)])
+            lines = "\n".join([*removed, *(f"add {flow}" for flow in flows)])
             self.ofctl(bridge, "add-flows", "--bundle", "-", stdin=lines + "\n")
 
 

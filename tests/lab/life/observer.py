@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -63,6 +63,8 @@ class Observer:
     :param bridging: functions that bridge.
     :param per_port: how many connections to each destination port a check opens.
     :param traced: how many of them it traces; each is two packets if it is answered.
+    :param greet: has switches learn where both ends are. A trace says what is true at the moment:
+        what is for an address that no switch knows is flooded.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Observer:
         bridging: Collection[str],
         per_port: int,
         traced: int,
+        greet: Callable[[], None],
     ) -> None:
         self._workflow = workflow
         self._cloud = cloud
@@ -81,6 +84,7 @@ class Observer:
         self._bridging = bridging
         self._per_port = per_port
         self._traced = traced
+        self._greet = greet
         self._counts: dict[str, ChainCounts] = {}
         self.draw = random.Random(0)
 
@@ -97,6 +101,7 @@ class Observer:
             workflow.wait_status(wish.chain, self._cloud.status(wish))
         if workflow.lab.layout.has_ovn:
             wait_for_chassis(workflow.lab)
+        self._greet()
         probes = [Probe(next(_source_ports), port) for port in ports for _ in range(self._per_port)]
         chains = {
             probe: next((one for one in wishes if one.takes(probe.port)), None) for probe in probes

@@ -36,6 +36,8 @@ def proc(tmp_path: Path) -> Proc:
         "/usr/bin/python3\0/usr/bin/{}\0--config-file\0/etc/a.conf\0--config-file=/etc/b.conf\0",
         # A process that has set its title.
         "{} (/usr/bin/python3 /usr/bin/{} --config-file /etc/a.conf --config-file=/etc/b.conf)",
+        # oslo.service has set it.
+        "{}: master process [/usr/bin/{} --config-file /etc/a.conf --config-file=/etc/b.conf]  ",
     ],
 )
 def test_an_agent_and_its_configuration_are_found(proc: Proc, cmdline: str) -> None:

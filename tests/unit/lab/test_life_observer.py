@@ -116,7 +116,7 @@ def check(lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> Tally:
     cloud = Cloud({"PG1": ["sf1"]}, {"src": "h1", "sf1": "h2", "dst": "h3"})
     wish = Wish((PORT, PORT), ("PG1",), True, {"id": "PC1"}, {"id": "FC1"})
     tally = Tally()
-    looking = Observer(lab, cloud, tally, bridging=(), per_port=2, traced=4)  # type: ignore[arg-type]
+    looking = Observer(lab, cloud, tally, bridging=(), per_port=2, traced=4, greet=lambda: None)  # type: ignore[arg-type]
     looking.note_change([wish])
     looking.check([wish], (UNCHAINED, PORT))
     return tally

@@ -213,7 +213,7 @@ def test_traces_agree_with_where_packets_go(actions: UserActions, in_copies: boo
         actions.change_group(pair, weight, "")
     seen += check()
     actions.move("b1", HOSTS[0])
-    actions.move(DESTINATION, HOSTS[1])
+    actions.move(DESTINATION, HOSTS[0])  # where a source is: packets come back there
     seen += check()
     actions.change_release(HOSTS[1], "")  # whole frames in MPLS
     seen += check()

@@ -14,17 +14,6 @@ PART = os.environ.get("PORTCHAIN_PART", "")
 _LAB = {
     "test_balance": ["test_learned_flows_outlive_the_agents"],
     "test_both": [""],
-    "test_changes": [
-        *(
-            f"test_a_change_loses_nothing_and_nothing_bypasses_the_chain[{change}]"
-            for change in (
-                *("a-group-is-put-first", "the-middle-is-removed", "the-first-group-is-removed"),
-                *("a-group-is-put-at-the-end", "the-last-group-is-removed", "all-as-it-was"),
-                *("earlier-pairs-are-forgotten", "the-order-is-reversed"),
-            )
-        ),
-        "test_a_chain_comes_and_goes",
-    ],
     "test_clients": ["test_neutron", "test_sharing_a_group"],
     "test_counters": ["test_a_host_that_is_down_is_named", "test_the_client_shows_them"],
     "test_demo": ["test_the_demo_survives", "test_the_demo_runs_on_every_driver[openflow]"],

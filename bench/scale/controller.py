@@ -40,6 +40,7 @@ CHAINS = 10
 """Chains of each host, of which each has two groups."""
 REST_SECONDS = 60.0
 _DEADLINE = 240.0
+_MOMENT = 20.0
 _BROKER_PORT = 5672
 _MARK = "RESULT "
 _CONFIG = """
@@ -218,7 +219,7 @@ def _measure(pid: int, server: Server, hosts: Sequence[str], rest: float) -> dic
         "at rest: processor time, % of a core": 100 * busy / max(0.001, time.monotonic() - began),
         "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
         "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        "processes that it started": len(_children(pid)),
+        "processes that it keeps": len(_children_that_stay(pid)),
         "memory (MiB)": _memory(pid),
     }
     return found | _measure_changes(server, pid, hosts)
@@ -250,9 +251,22 @@ def _used(pid: int) -> float:
     return spent([pid])[pid] + ended
 
 
-def _children(pid: int) -> list[int]:
-    text = "".join(one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/children"))
-    return [int(child) for child in text.split()]
+def _children_that_stay(pid: int) -> set[int]:
+    """Return the processes that a process has started and that do not end within a moment."""
+    found = _children(pid)
+    deadline = time.monotonic() + _MOMENT
+    while found and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found &= _children(pid)
+    return found
+
+
+def _children(pid: int) -> set[int]:
+    found = set[int]()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found |= {int(child) for child in task.read_text().split()}
+    return found
 
 
 def _memory(pid: int) -> float:

@@ -24,11 +24,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_balance",
         "test_learning",
         "test_tap",
-        "test_tracing",
-        "test_doctor",
         "test_matrix[l2pop]",
     ),
-    "failures": ("test_failures", "test_ends", "test_demo"),
+    "failures": ("test_failures", "test_ends", "test_tracing", "test_doctor", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.
     "default": (
         *("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_scripts"),

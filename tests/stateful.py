@@ -5,7 +5,7 @@
 
 import os
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.full import FULL
@@ -37,6 +37,8 @@ def run_stateful(
             # A failure comes with its steps; to shorten them takes much longer than to read them.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
+            # Hypothesis hides a failure that the same steps do not bring about again: print it.
+            verbosity=Verbosity.verbose if EXPLORE else Verbosity.normal,
             report_multiple_bugs=False,
         ),
     )

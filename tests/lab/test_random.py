@@ -183,9 +183,9 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: REPEATS and not self.cloud.down)
     @rule(name=functions)
     def remove_function(self, name: str) -> None:
-        """Delete a function's machine and its ports. Its pair stays where it is."""
+        """Delete a function's machine. Its pair stays where it is, and so do its ports."""
         self._recover(name)
-        self.world.lab.vms.delete(self.world.vms.pop(name), delete_ports=True)
+        self.world.lab.vms.delete(self.world.vms.pop(name))
         self.cloud.down.add(name)
         self._note_change()
 
@@ -297,6 +297,7 @@ class Life(RuleBasedStateMachine):
     def _boot(self, name: str, host: str) -> None:
         """Make a function with new ports and a new pair."""
         workflow, pair = self.world, PAIRS[name]
+        old = [workflow.ports[one].id for one in WAYS[name]]
         workflow.make_ports(*WAYS[name])
         workflow.hosts = {name: host}
         workflow.start_functions([name])
@@ -305,6 +306,8 @@ class Life(RuleBasedStateMachine):
             self.cloud.members[group].remove(name)
             self._update(group)
         workflow.delete("port_pair", workflow.pairs[pair])
+        for port in old:
+            workflow.cloud.delete_port(port)
         workflow.pairs[pair] = workflow.make_pair(pair, name)
         self.cloud.hosts[name] = host
         self.cloud.down.discard(name)

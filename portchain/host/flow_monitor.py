@@ -120,9 +120,9 @@ def _request() -> messages.OFPFlowMonitorRequest:
 def _updates(message: bytes) -> Iterator[bytes]:
     place = _REPLY_HEADER
     while place + _UPDATE.size <= len(message):
-        length, _ = _UPDATE.unpack_from(message, place)
+        length = max(_UPDATE.unpack_from(message, place)[0], _UPDATE.size)
         yield message[place : place + length]
-        place += max(length, _UPDATE.size)
+        place += length
 
 
 def _is_ours(update: bytes) -> bool:

@@ -11,7 +11,7 @@ every run (``tools/search life``).
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -262,13 +262,11 @@ class Life(RuleBasedStateMachine):
         lab, vms = self.world.lab, self.world.vms
         lab.vms.wait_active(vms.values())
         lab.flush_mac_tables()
-        for vm in vms.values():
-            lab.vms.announce_addresses(vm)
-        wait_for(self._is_reachable, DEADLINE, "the source to reach the destination")
+        self._greet(vms)
 
-    def _greet(self) -> None:
-        """Have both ends send something that each switch learns from."""
-        for name in (SOURCE, DESTINATION):
+    def _greet(self, names: Iterable[str] = (SOURCE, DESTINATION)) -> None:
+        """Have machines send something that each switch learns from."""
+        for name in names:
             self.world.lab.vms.announce_addresses(self.world.vms[name])
         wait_for(self._is_reachable, DEADLINE, "the source to reach the destination")
 

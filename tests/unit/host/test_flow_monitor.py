@@ -112,6 +112,13 @@ def test_changes_of_our_flows_are_reported_and_no_others(switch: Switch, update:
     assert switch.events.empty()
 
 
+def test_a_damaged_update_does_not_end_the_thread(switch: Switch) -> None:
+    switch.reply()
+    switch.reply(bytes(4))
+    switch.reply(changed_flow(ofp.OFPFME_REMOVED, COOKIE))
+    assert next_events(switch, 3) == ["connected", "changed", "changed"]
+
+
 def test_a_switch_that_says_nothing_is_given_up(
     switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

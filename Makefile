@@ -44,7 +44,7 @@ shell: ## open a shell with openstack, beside the lab's servers
 lint: setup ## check style, types and import rules
 	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
 
-test: setup-tests ## check each kind of thing that has to hold (ARGS=tests/unit runs a part)
+test: setup-tests ## run the tests, but for what test-more has (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
 test-more: setup-tests ## what `make test` leaves out because it takes long; continuous integration runs both

@@ -1,6 +1,7 @@
 """Divides the tests between ``make test``, which is short, and ``make test-more``.
 
-Each kind of thing has a test in ``make test``. Continuous integration runs both parts.
+``make test-more`` has tests that take long, and those whose subject ``make test`` covers closer to
+the code or with another parameter (docs/decisions/0086). Continuous integration runs both parts.
 """
 
 import os
